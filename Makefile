@@ -1,0 +1,41 @@
+# make serve · make test · make audit
+
+PYTHON ?= python3
+PORT ?= 8000
+
+in_venv := .venv/bin/
+install := $(in_venv)python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+export NO_MKDOCS_2_WARNING := 1
+
+.PHONY: serve test audit constraints
+
+serve: .venv/for-site
+	$(in_venv)watchfiles --filter python \
+	  "$(in_venv)python -m mkdocs serve --livereload --dev-addr 127.0.0.1:$(PORT)" theme
+
+test: .venv/for-tests
+	$(in_venv)python -m pytest
+
+.venv/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "This project needs Python 3.11 or newer; name one: make PYTHON=python3.12 …")'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+# pip learned to install dependency groups in 25.1.
+.venv/for-site: .venv/made pyproject.toml constraints.txt
+	$(install) --upgrade pip
+	$(install) --group site --group examples
+	touch $@
+
+.venv/for-tests: .venv/for-site
+	$(install) --group tests
+	touch $@
+
+# The exact versions that everything was last run with.
+constraints:
+	rm -rf .venv
+	: > constraints.txt
+	$(MAKE) .venv/for-tests
+	$(in_venv)python -m pip freeze --all | grep -v -i '^setuptools==' > constraints.txt
+	touch .venv/for-site .venv/for-tests

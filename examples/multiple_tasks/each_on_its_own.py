@@ -1,0 +1,34 @@
+"""A wrapper logs what a task raises, so the tasks after it still run."""
+
+import logging
+from collections.abc import Callable
+from typing import ParamSpec
+
+from fastapi import BackgroundTasks, FastAPI
+
+app = FastAPI()
+logger = logging.getLogger(__name__)
+P = ParamSpec("P")
+
+
+def log_failure(task: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> None:
+    try:
+        task(*args, **kwargs)
+    except Exception:
+        logger.exception("background task %s failed", task.__name__)
+
+
+def send_welcome_email(email: str) -> None:
+    print(f"send_welcome_email: {email}")
+    raise ConnectionError("the mail server refused the connection")
+
+
+def create_thumbnail(user_id: int) -> None:
+    print(f"create_thumbnail: user {user_id}")
+
+
+@app.post("/multi-task")
+async def create_multiple_tasks(background_tasks: BackgroundTasks) -> dict[str, str]:
+    background_tasks.add_task(log_failure, send_welcome_email, "ada@example.com")
+    background_tasks.add_task(log_failure, create_thumbnail, user_id=1)
+    return {"message": "Multiple tasks have been queued"}

@@ -1,0 +1,21 @@
+"""The first task raises: the client has its 200, and the second never starts."""
+
+from fastapi import BackgroundTasks, FastAPI
+
+app = FastAPI()
+
+
+def send_welcome_email() -> None:
+    print("send_welcome_email: started")
+    raise ConnectionError("the mail server refused the connection")
+
+
+def create_thumbnail() -> None:
+    print("create_thumbnail: started")
+
+
+@app.post("/multi-task")
+async def create_multiple_tasks(background_tasks: BackgroundTasks) -> dict[str, str]:
+    background_tasks.add_task(send_welcome_email)
+    background_tasks.add_task(create_thumbnail)
+    return {"message": "Multiple tasks have been queued"}

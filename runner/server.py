@@ -1,0 +1,159 @@
+"""A server process: its address, its printed lines with their times, its end."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGTERM, Signals
+
+from runner import reaper
+
+ROOT = Path(__file__).parent.parent
+
+START_TIMEOUT = 30.0
+"""Seconds that a server may take until it answers."""
+
+_ADDRESS = re.compile(r"(?:running|Serving) on (http://[\w.]+:\d+)")
+
+
+class ServerError(AssertionError):
+    """A server did not start, did not print what was waited for, or did not stop."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line that a server printed, to standard output or standard error."""
+
+    time: float
+    """When it was read, in seconds on the clock of `time.monotonic`."""
+    text: str
+
+
+class Server:
+    """A running server process and everything it has printed so far."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.url = ""
+        self._lines: list[Line] = []
+        self._news = threading.Condition()
+        self._ended = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as output:
+            for text in output:
+                with self._news:
+                    self._lines.append(Line(time.monotonic(), text.rstrip("\n")))
+                    self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    @property
+    def lines(self) -> list[Line]:
+        """What the server has printed so far, oldest first."""
+        with self._news:
+            return list(self._lines)
+
+    def wait_for(self, pattern: str, *, start: int = 0, timeout: float = 10) -> Line:
+        """Return the first line that the regular expression is found in.
+
+        Lines before index `start` of `lines` do not count. Raises `ServerError`
+        with everything printed if there is none within `timeout` seconds, or
+        sooner if the process ends.
+        """
+        deadline = time.monotonic() + timeout
+        seen = start
+        with self._news:
+            while True:
+                for line in self._lines[seen:]:
+                    if re.search(pattern, line.text):
+                        return line
+                seen = max(start, len(self._lines))
+                left = deadline - time.monotonic()
+                if self._ended or left <= 0:
+                    why = "the process ended" if self._ended else f"{timeout} s passed"
+                    raise ServerError(
+                        f"{why}, and no line matches {pattern!r}:\n{self._transcript()}"
+                    )
+                self._news.wait(left)
+
+    def _transcript(self) -> str:
+        return "\n".join(f"  {line.text}" for line in self._lines) or "  (nothing)"
+
+    def stop(self, signal: Signals = SIGTERM, *, timeout: float = 10) -> int:
+        """Send a signal to the process, wait for its end, return its exit code.
+
+        Raises `ServerError` if the process still runs after `timeout` seconds.
+        """
+        self.process.send_signal(signal)
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise ServerError(
+                f"still running {timeout} s after {signal.name}:\n{self._transcript()}"
+            ) from None
+        self._reader.join(timeout)
+        return code
+
+
+@contextmanager
+def serve(
+    target: str,
+    *options: str,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    """Run ``uvicorn TARGET OPTIONS`` on a free port of this machine.
+
+    `target` is what uvicorn takes, such as ``examples.multiple_tasks.in_order:app``;
+    it is imported from `cwd`. `env` is added to this process's environment.
+    The block starts when the server answers; at its end the process, and every
+    process that it started, is gone. Raises `ServerError` if the server does
+    not answer within `START_TIMEOUT` seconds.
+    """
+    command = [sys.executable, "-m", "uvicorn", target, "--port", "0", *options]
+    with start(command, cwd=cwd, env=env) as server:
+        yield server
+
+
+@contextmanager
+def start(
+    command: Sequence[str], *, cwd: Path = ROOT, env: Mapping[str, str] | None = None
+) -> Iterator[Server]:
+    """Run a command that says where it serves, as `serve` does with uvicorn."""
+    surroundings = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    surroundings |= {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", **(env or {})}
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=surroundings,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # its own group, so that its children can be ended too
+    )
+    try:
+        reaper.watch(process.pid)
+        server = Server(process)
+        line = server.wait_for(_ADDRESS.pattern, timeout=START_TIMEOUT)
+        address = _ADDRESS.search(line.text)
+        assert address is not None
+        server.url = address[1]
+        yield server
+    finally:
+        reaper.kill_group(process.pid)
+        process.wait()
+        reaper.forget(process.pid)

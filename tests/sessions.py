@@ -1,0 +1,129 @@
+"""Follows the `console` blocks of a page as a reader would type them.
+
+- ``$ uvicorn …`` and ``$ make serve`` start a server, on a free port in place of 8000;
+  it runs until the next one, or the end of the page. ``uvicorn main:app`` serves a copy of
+  the last whole file shown above it, alone in an empty folder.
+- Every other ``$`` line runs in bash, in a folder of its own, on a terminal; what it
+  prints must be what is shown under it, to the letter except for ``...``.
+- Lines under a server's line, and blocks without a ``$`` line, are what the server's
+  terminal shows: the server must print each of them, in this order.
+"""
+
+import re
+import shlex
+import shutil
+import socket
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pexpect
+from sybil import Document, Example, Region
+from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
+
+from runner.server import ROOT, Server, serve, start
+
+_PUBLISHED = "127.0.0.1:8000"
+_WHOLE_FILE = re.compile(r'^--8<-- "([^":]+\.py)"$', re.MULTILINE)
+_BLOCK = RawFencedCodeBlockLexer(re.compile(r"console(?: [^\n]*)?\n"))
+
+
+class Session:
+    """The terminals of one page: a folder, and the server of the moment."""
+
+    def __init__(self) -> None:
+        self._server: Server | None = None
+        self._seen = 0
+        self._page = ExitStack()
+        self._running = self._page.enter_context(ExitStack())
+        self._folder = Path(self._page.enter_context(tempfile.TemporaryDirectory()))
+
+    def close(self) -> None:
+        """Stop the server and remove the folder."""
+        self._page.close()
+
+    def play(self, block: str, shown_file: str | None) -> None:
+        """Type one block. Raises `AssertionError` where something else is printed."""
+        commands = re.split(r"^\$ ", block, flags=re.MULTILINE)
+        self._expect_of_server(commands[0])
+        for command in commands[1:]:
+            typed, _, output = re.sub(r"\\\n\s*", "", command).partition("\n")
+            if typed.startswith(("uvicorn ", "make serve")):
+                self._start(typed, shown_file)
+                self._expect_of_server(output)
+            else:
+                self._type(typed, output)
+
+    def _start(self, typed: str, shown_file: str | None) -> None:
+        self._running.close()
+        self._seen = 0
+        program, *arguments = shlex.split(typed)
+        if program == "make":
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                port = free.getsockname()[1]
+            server = start([program, *arguments, f"PORT={port}"])
+        elif arguments[0] == "main:app":
+            assert shown_file, "no whole file above this block to copy to main.py"
+            shutil.copy(ROOT / "examples" / shown_file, self._folder / "main.py")
+            server = serve(*arguments, cwd=self._folder)
+        else:
+            server = serve(*arguments)
+        self._server = self._running.enter_context(server)
+
+    def _type(self, typed: str, output: str) -> None:
+        if self._server:
+            typed = typed.replace(_PUBLISHED, self._server.url.removeprefix("http://"))
+        printed, code = pexpect.run(
+            shlex.join(["bash", "-c", typed]),
+            cwd=str(self._folder),
+            timeout=60,
+            encoding="utf-8",
+            withexitstatus=True,
+        )
+        printed = self._as_published(printed.replace("\r\n", "\n"))
+        assert code == 0, f"$ {typed}\nended with {code}:\n{printed}"
+        assert re.fullmatch(_pattern(output.rstrip()), printed.rstrip(), re.DOTALL), (
+            f"$ {typed}\nshown:\n{output.rstrip()}\nprinted:\n{printed.rstrip()}"
+        )
+
+    def _expect_of_server(self, shown: str) -> None:
+        for text in shown.splitlines():
+            assert self._server, f"no server to print {text!r}"
+            actual = text.replace(_PUBLISHED, self._server.url.removeprefix("http://"))
+            line = self._server.wait_for(f"^{_pattern(actual)}$", start=self._seen)
+            self._seen = self._server.lines.index(line, self._seen) + 1
+
+    def _as_published(self, text: str) -> str:
+        if self._server is None:
+            return text
+        return text.replace(self._server.url.removeprefix("http://"), _PUBLISHED)
+
+
+def _pattern(shown: str) -> str:
+    return re.escape(shown).replace(re.escape("..."), ".*")
+
+
+def parse(document: Document) -> list[Region]:
+    """Find the `console` blocks of a document, as sybil asks a parser to."""
+    regions = list(_BLOCK(document))
+    for region in regions:
+        above = _WHOLE_FILE.findall(document.text[: region.start])
+        region.parsed = region.lexemes["source"], above[-1] if above else None
+        region.evaluator = evaluate
+    return regions
+
+
+def evaluate(example: Example) -> None:
+    """Play one block in the session of its page."""
+    example.namespace["session"].play(*example.parsed)
+
+
+def open_session(namespace: dict[str, Any]) -> None:
+    """Before the first block of a page."""
+    namespace["session"] = Session()
+
+
+def close_session(namespace: dict[str, Any]) -> None:
+    """After the last block of a page."""
+    namespace["session"].close()

@@ -1,0 +1,22 @@
+// Material gives these no accessible name of their own, or all of them the same one.
+const name = (selector, label) =>
+  document.querySelectorAll(selector).forEach((element, index) =>
+    element.setAttribute("aria-label", label(element, index + 1)))
+
+const nameAll = () => {
+  name(".md-search[role=dialog]", () => "Search")
+  name("nav.md-code__nav", (_, number) => `Code actions ${number}`)
+}
+
+nameAll()
+new MutationObserver(nameAll).observe(document.body, { childList: true, subtree: true })
+
+// Material copies a block without its last line break. Whoever pastes a file should get the file:
+// its own copy button takes this attribute as it is. Sessions are left to Material and the stylesheet,
+// which hides prompts and output while it copies.
+document.addEventListener("click", event => {
+  const button = event.target.closest(".language-python [data-clipboard-target]")
+  if (!button) return
+  const code = document.querySelector(button.dataset.clipboardTarget)
+  button.dataset.clipboardText = code.textContent
+}, { capture: true })

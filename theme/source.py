@@ -1,0 +1,40 @@
+"""Where the names of a Python file are defined: line numbers without markers."""
+
+import ast
+
+
+def definitions(source: str) -> dict[str, tuple[int, int]]:
+    """Map each name to its first and last line, counted from 1.
+
+    Functions, classes and methods (``Class.method``) start at their decorators;
+    assignments count at module and class level; ``imports`` is the block of imports.
+    """
+    tree = ast.parse(source)
+    found: dict[str, tuple[int, int]] = {}
+    imports = [n for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)]
+    if imports:
+        found["imports"] = imports[0].lineno, _end(imports[-1])
+    _collect(tree.body, "", found)
+    return found
+
+
+def _collect(
+    body: list[ast.stmt], prefix: str, found: dict[str, tuple[int, int]]
+) -> None:
+    for node in body:
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+                found[prefix + node.name] = first, _end(node)
+                if isinstance(node, ast.ClassDef):
+                    _collect(node.body, f"{prefix}{node.name}.", found)
+            case ast.Assign(targets=targets):
+                for target in targets:
+                    if isinstance(target, ast.Name):
+                        found[prefix + target.id] = node.lineno, _end(node)
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                found[prefix + name] = node.lineno, _end(node)
+
+
+def _end(node: ast.stmt) -> int:
+    return node.end_lineno or node.lineno
