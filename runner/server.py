@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -126,6 +127,13 @@ def serve(
     command = [sys.executable, "-m", "uvicorn", target, "--port", "0", *options]
     with start(command, cwd=cwd, env=env) as server:
         yield server
+
+
+def free_port() -> int:
+    """A port that nobody listens on, for a command that cannot choose one itself."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
 
 
 @contextmanager

@@ -12,7 +12,6 @@
 import re
 import shlex
 import shutil
-import socket
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,7 +21,7 @@ import pexpect
 from sybil import Document, Example, Region
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
-from runner.server import ROOT, Server, serve, start
+from runner.server import ROOT, Server, free_port, serve, start
 
 _PUBLISHED = "127.0.0.1:8000"
 _WHOLE_FILE = re.compile(r'^--8<-- "([^":]+\.py)"$', re.MULTILINE)
@@ -33,7 +32,7 @@ class Session:
     """The terminals of one page: a folder, and the server of the moment."""
 
     def __init__(self) -> None:
-        self._server: Server | None = None
+        self.server: Server | None = None
         self._seen = 0
         self._page = ExitStack()
         self._running = self._page.enter_context(ExitStack())
@@ -60,20 +59,18 @@ class Session:
         self._seen = 0
         program, *arguments = shlex.split(typed)
         if program == "make":
-            with socket.create_server(("127.0.0.1", 0)) as free:
-                port = free.getsockname()[1]
-            server = start([program, *arguments, f"PORT={port}"])
+            server = start([program, *arguments, f"PORT={free_port()}"])
         elif arguments[0] == "main:app":
             assert shown_file, "no whole file above this block to copy to main.py"
             shutil.copy(ROOT / "examples" / shown_file, self._folder / "main.py")
             server = serve(*arguments, cwd=self._folder)
         else:
             server = serve(*arguments)
-        self._server = self._running.enter_context(server)
+        self.server = self._running.enter_context(server)
 
     def _type(self, typed: str, output: str) -> None:
-        if self._server:
-            typed = typed.replace(_PUBLISHED, self._server.url.removeprefix("http://"))
+        if self.server:
+            typed = typed.replace(_PUBLISHED, self.server.url.removeprefix("http://"))
         printed, code = pexpect.run(
             shlex.join(["bash", "-c", typed]),
             cwd=str(self._folder),
@@ -89,15 +86,15 @@ class Session:
 
     def _expect_of_server(self, shown: str) -> None:
         for text in shown.splitlines():
-            assert self._server, f"no server to print {text!r}"
-            actual = text.replace(_PUBLISHED, self._server.url.removeprefix("http://"))
-            line = self._server.wait_for(f"^{_pattern(actual)}$", start=self._seen)
-            self._seen = self._server.lines.index(line, self._seen) + 1
+            assert self.server, f"no server to print {text!r}"
+            actual = text.replace(_PUBLISHED, self.server.url.removeprefix("http://"))
+            line = self.server.wait_for(f"^{_pattern(actual)}$", start=self._seen)
+            self._seen = self.server.lines.index(line, self._seen) + 1
 
     def _as_published(self, text: str) -> str:
-        if self._server is None:
+        if self.server is None:
             return text
-        return text.replace(self._server.url.removeprefix("http://"), _PUBLISHED)
+        return text.replace(self.server.url.removeprefix("http://"), _PUBLISHED)
 
 
 def _pattern(shown: str) -> str:

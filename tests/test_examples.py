@@ -1,0 +1,108 @@
+"""What holds for every example: complete, small, polite, and the same wherever it is copied."""
+
+import ast
+import importlib
+import shutil
+from pathlib import Path
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+
+from runner import serve
+from runner.server import ROOT
+
+EXAMPLES = [
+    pytest.param(file, id=file.relative_to(ROOT / "examples").as_posix())
+    for file in sorted((ROOT / "examples").rglob("*.py"))
+]
+every_example = pytest.mark.parametrize("file", EXAMPLES)
+
+
+def module_of(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts)
+
+
+@every_example
+def test_an_example_is_one_small_file_with_an_app_and_a_line_that_says_what_to_watch(
+    file: Path,
+):
+    module = importlib.import_module(module_of(file))
+    source = file.read_text()
+    imported = {
+        name.split(".")[0]
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in [getattr(node, "module", None) or node.names[0].name]
+    }
+    assert module.app
+    assert 15 <= len(source.splitlines()) <= 45
+    assert len(module.__doc__.splitlines()) == 1
+    assert module.__doc__.endswith(".")
+    assert not imported & {"examples", "runner", "tests", "theme"}
+
+
+@every_example
+def test_a_copy_named_main_runs_alone_in_an_empty_folder(file: Path, tmp_path: Path):
+    shutil.copy(file, tmp_path / "main.py")
+    no_cache = {"PYTHONDONTWRITEBYTECODE": "1"}
+    with serve("main:app", cwd=tmp_path, env=no_cache) as server:
+        copied = httpx.get(f"{server.url}/openapi.json").json()
+        server.stop()
+    assert [path.name for path in tmp_path.iterdir()] == ["main.py"]
+    with serve(f"{module_of(file)}:app") as server:
+        assert httpx.get(f"{server.url}/openapi.json").json() == copied
+
+
+@pytest.mark.slow
+@every_example
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:schemathesis")
+def test_no_request_that_the_schema_allows_or_forbids_gets_a_5xx(file: Path):
+    with serve(f"{module_of(file)}:app") as server:
+        schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+        tried = 0
+        for result in schema.get_all_operations():
+            operation = result.ok()
+
+            @settings(
+                max_examples=25, deadline=None, suppress_health_check=list(HealthCheck)
+            )
+            @schemathesis_cases(operation)
+            def call(case):
+                nonlocal tried
+                response = case.call(base_url=server.url)
+                assert response.status_code < 500
+                tried += 1
+
+            call()
+        assert tried
+        wrong = httpx.post(f"{server.url}/nothing-here")
+        assert wrong.status_code == 404
+
+
+def schemathesis_cases(operation):
+    """Hypothesis's `given` for the requests, good and bad, of one operation."""
+    from hypothesis import given, strategies
+
+    good = operation.as_strategy()
+    bad = operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
+    return given(case=strategies.one_of(good, bad) if operation.body else good)
+
+
+@pytest.mark.parametrize(
+    ("body", "where"),
+    [
+        ({"email": "ada", "item": "tea"}, "email"),
+        ({"email": "ada@example.com", "item": ""}, "item"),
+        ({"email": "ada@example.com"}, "item"),
+        ({"email": "a" * 250 + "@example.com", "item": "tea"}, "email"),
+    ],
+)
+def test_bad_input_gets_a_422_that_names_the_field(body: dict[str, str], where: str):
+    with serve("examples.background_tasks.with_arguments:app") as server:
+        response = httpx.post(f"{server.url}/task", json=body)
+    assert response.status_code == 422
+    [problem] = response.json()["detail"]
+    assert problem["loc"] == ["body", where]
+    assert problem["msg"]

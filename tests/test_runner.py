@@ -1,0 +1,100 @@
+"""The runner: a real process, started, watched, and never left behind."""
+
+import subprocess
+import sys
+import time
+from signal import SIGINT, SIGKILL, SIGTERM
+
+import psutil
+import pytest
+
+from runner import ServerError, serve
+from runner.server import ROOT
+
+FIRST_TASK = "examples.background_tasks.first_task:app"
+
+
+def wait_until_gone(pid: int) -> None:
+    for _ in range(200):
+        if (
+            not psutil.pid_exists(pid)
+            or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        ):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"process {pid} is still there")
+
+
+def test_the_process_is_gone_when_the_block_fails():
+    with pytest.raises(ZeroDivisionError), serve(FIRST_TASK) as server:
+        1 / 0
+    wait_until_gone(server.process.pid)
+
+
+def test_the_children_of_the_process_are_gone_too():
+    with serve(FIRST_TASK, "--workers", "2") as server:
+        server.wait_for("Application startup complete")
+        children = psutil.Process(server.process.pid).children(recursive=True)
+    assert len(children) >= 2
+    for child in children:
+        wait_until_gone(child.pid)
+
+
+@pytest.mark.parametrize("signal", [SIGINT, SIGTERM, SIGKILL])
+def test_the_process_is_gone_when_its_owner_is_ended(signal):
+    script = (
+        "import time\nfrom runner import serve\n"
+        f"with serve({FIRST_TASK!r}) as server:\n"
+        "    print(server.process.pid, flush=True)\n"
+        "    time.sleep(60)"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with owner:
+        pid = int(owner.stdout.readline())
+        owner.send_signal(signal)
+    wait_until_gone(pid)
+
+
+def test_an_app_that_cannot_start_is_reported_in_its_own_words(tmp_path):
+    (tmp_path / "main.py").write_text("raise RuntimeError('no such setting')\n")
+    with (
+        pytest.raises(ServerError, match="no such setting"),
+        serve("main:app", cwd=tmp_path),
+    ):
+        pass
+
+
+def test_waiting_for_a_line_that_does_not_come_shows_what_came_instead():
+    with serve(FIRST_TASK) as server:
+        with pytest.raises(ServerError, match="Uvicorn running on"):
+            server.wait_for("a line that never comes", timeout=0.1)
+        server.stop()
+        with pytest.raises(ServerError, match="the process ended"):
+            server.wait_for("a line that never comes")
+
+
+def test_a_line_is_waited_for_from_where_one_says():
+    with serve(FIRST_TASK) as server:
+        first = server.wait_for("INFO")
+        second = server.wait_for("INFO", start=1)
+    assert first.time <= second.time
+    assert first is not second
+
+
+def test_a_process_that_does_not_stop_is_reported_and_ended(tmp_path):
+    (tmp_path / "main.py").write_text(
+        "import time\nfrom starlette.applications import Starlette\n"
+        "async def hang(app):\n    yield\n    time.sleep(60)\n"
+        "from contextlib import asynccontextmanager\n"
+        "app = Starlette(lifespan=asynccontextmanager(hang))\n"
+    )
+    with serve("main:app", cwd=tmp_path) as server:
+        with pytest.raises(ServerError, match="still running 0.5 s after SIGTERM"):
+            server.stop(timeout=0.5)
+    wait_until_gone(server.process.pid)

@@ -1,0 +1,88 @@
+"""The Markdown of the pages: snippets by name, and proofs."""
+
+import markdown
+import pytest
+from pymdownx.snippets import SnippetMissingError
+
+from runner.server import ROOT
+from theme import proof
+from theme.proof import ProofError
+
+IN_ORDER = ROOT / "examples/multiple_tasks/in_order.py"
+
+
+def snippet(section: str) -> str:
+    md = markdown.Markdown(
+        extensions=["theme.snippets"],
+        extension_configs={
+            "theme.snippets": {"base_path": [ROOT / "examples"], "check_paths": True}
+        },
+    )
+    lines = md.preprocessors["snippet"].run([f'--8<-- "{section}"'])
+    return "\n".join(lines)
+
+
+def test_a_whole_file():
+    assert snippet("multiple_tasks/in_order.py") == IN_ORDER.read_text()
+
+
+def test_one_function_by_its_name_with_its_decorators():
+    shown = snippet("multiple_tasks/in_order.py:create_multiple_tasks")
+    assert shown.startswith('@app.post("/multi-task")\nasync def create_multiple')
+    assert shown.endswith('return {"message": "Multiple tasks have been queued"}')
+    assert shown in IN_ORDER.read_text()
+
+
+def test_several_names_in_the_order_of_the_file():
+    shown = snippet("multiple_tasks/in_order.py:create_thumbnail,imports,app")
+    names = ["import time", "app = FastAPI()", "def create_thumbnail"]
+    assert sorted(names, key=shown.index) == names
+    assert "send_welcome_email" not in shown
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        "multiple_tasks/in_order.py:send_welcome_mail",
+        "multiple_tasks/in_order.py:1:500",
+        "multiple_tasks/out_of_order.py",
+    ],
+)
+def test_a_name_a_range_or_a_file_that_is_not_there_fails_the_build(section: str):
+    with pytest.raises(SnippetMissingError):
+        snippet(section)
+
+
+def render(node: str) -> str:
+    md = markdown.Markdown(
+        extensions=["pymdownx.superfences", "pymdownx.highlight"],
+        extension_configs={
+            "pymdownx.superfences": {
+                "custom_fences": [
+                    {"name": "proof", "class": "proof", "format": proof.fence}
+                ]
+            }
+        },
+    )
+    return md.convert(f"```proof\n{node}\n```")
+
+
+def test_a_proof_is_the_statement_and_the_source_of_the_test():
+    name = "test_the_first_exception_skips_the_tasks_after_it"
+    html = render(f"tests/test_multiple_tasks.py::{name}")
+    assert f'id="{name}"' in html
+    assert "<summary>The first exception skips every task after it.</summary>" in html
+    assert "first_failure:app" in html
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        "tests/test_multiple_tasks.py::test_nothing_of_the_kind",
+        "tests/test_no_such_page.py::test_anything",
+        "tests/test_theme.py::test_a_whole_file",
+    ],
+)
+def test_a_proof_without_a_test_or_a_statement_fails_the_build(node: str):
+    with pytest.raises(ProofError):
+        render(node)
