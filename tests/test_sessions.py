@@ -59,4 +59,4 @@ def test_main_is_a_copy_of_the_file_shown_above(session):
     session.play(
         "$ uvicorn main:app\n" + POST + ANSWER, "background_tasks/first_task.py"
     )
-    session.play("$ ls\n__pycache__  main.py\n", None)
+    session.play("$ ls *.py\nmain.py\n", None)
