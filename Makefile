@@ -1,4 +1,4 @@
-# make serve · make test · make audit
+# make serve · make test · make record · make audit
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -8,7 +8,7 @@ install := $(in_venv)python -m pip install --quiet --disable-pip-version-check -
 
 export NO_MKDOCS_2_WARNING := 1
 
-.PHONY: serve test audit constraints
+.PHONY: serve test record audit constraints
 
 serve: .venv/for-site
 	$(in_venv)watchfiles --filter python \
@@ -16,6 +16,10 @@ serve: .venv/for-site
 
 test: .venv/for-tests node_modules/axe-core
 	$(in_venv)python -m pytest
+
+# Performs every scene again and rewrites docs/recordings.
+record: .venv/for-tests
+	$(in_venv)python -m runner.record
 
 # Accessibility, weight and hosts of every page as in `make test`, and Lighthouse.
 audit: .venv/for-tests node_modules/lighthouse

@@ -95,6 +95,7 @@ def test_the_task_is_over_before_a_slow_client_has_read_the_response():
         read_by_then = response.num_bytes_downloaded
         body = response.read()
     assert read_by_then == 0
+    assert response.headers["content-type"] == "text/csv; charset=utf-8"
     assert len(body) == 33_000_009
 
 

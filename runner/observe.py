@@ -1,0 +1,147 @@
+"""Sees from inside a process what an example does, without a change to the example.
+
+Nothing but the standard library: the same file watches an example under uvicorn
+and in a reader's browser.
+"""
+
+import functools
+import inspect
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FunctionType, ModuleType
+from typing import Any, TextIO
+
+Event = dict[str, Any]
+Emit = Callable[[Event], None]
+
+_LOGGED = re.compile(r"(INFO|WARNING|ERROR): ")
+
+EVENT_LOOP = "event loop"
+THREAD_POOL = "thread pool"
+
+
+def lane() -> str:
+    """Where the caller runs: on the event loop, which is in the main thread, or in the pool."""
+    in_main = threading.current_thread() is threading.main_thread()
+    return EVENT_LOOP if in_main else THREAD_POOL
+
+
+def watch_functions(
+    module: ModuleType, emit: Emit, where: Callable[[], str] = lane
+) -> None:
+    """Report each call of a function of `module` that is looked up by its name.
+
+    That is every function handed to `add_task` or called by one that was, and none
+    that a router already holds. An event has ``kind`` ("start" or "end"), ``id``,
+    ``time`` in seconds since the epoch, ``function`` and ``lane``, as `where` finds it when
+    the call starts; at the end also ``error``, the exception's class by name or None.
+    """
+    for name, function in list(vars(module).items()):
+        if (
+            isinstance(function, FunctionType)
+            and function.__module__ == module.__name__
+        ):
+            setattr(module, name, _watched(function, emit, where))
+
+
+def _watched(
+    function: Callable[..., Any], emit: Emit, where: Callable[[], str]
+) -> Callable[..., Any]:
+    def started() -> Callable[[BaseException | None], None]:
+        call = {"function": function.__name__, "lane": where()}
+        call["id"] = f"{function.__name__}-{time.perf_counter_ns()}"
+        emit({"kind": "start", "time": time.time(), **call})
+
+        def ended(error: BaseException | None) -> None:
+            name = type(error).__name__ if error else None
+            emit({"kind": "end", "time": time.time(), "error": name, **call})
+
+        return ended
+
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def watched_async(*args: Any, **kwargs: Any) -> Any:
+            ended = started()
+            try:
+                result = await function(*args, **kwargs)
+            except BaseException as error:
+                ended(error)
+                raise
+            ended(None)
+            return result
+
+        return watched_async
+
+    @functools.wraps(function)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        ended = started()
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            ended(error)
+            raise
+        ended(None)
+        return result
+
+    return watched
+
+
+def calls(events: list[Event], begin: float, now: float | None = None) -> list[Event]:
+    """One bar per call, in the order in which they started, in seconds from `begin`.
+
+    A call that has not ended yet ends at `now`.
+    """
+    ends = {e["id"]: e for e in events if e["kind"] == "end"}
+    return [
+        {
+            "function": e["function"],
+            "lane": e["lane"],
+            "start": since(begin, e["time"]),
+            "end": since(begin, ends.get(e["id"], {"time": now})["time"]),
+            "error": ends.get(e["id"], {"error": None})["error"],
+        }
+        for e in events
+        if e["kind"] == "start"
+    ]
+
+
+def printed(events: list[Event], begin: float) -> list[Event]:
+    """The lines that the example printed; the server's log is not among them."""
+    return [
+        {"time": since(begin, e["time"]), "text": e["text"]}
+        for e in events
+        if e["kind"] == "print" and not _LOGGED.match(e["text"])
+    ]
+
+
+def since(begin: float, moment: float) -> float:
+    """Seconds from `begin` to `moment`, to a tenth of a millisecond."""
+    return round(moment - begin, 4)
+
+
+class WatchedOutput:
+    """Standard output that reports each line, and still prints it."""
+
+    def __init__(self, output: TextIO, emit: Emit) -> None:
+        self._output = output
+        self._emit = emit
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        """Print, and report what has become whole lines: ``kind`` "print", ``text``."""
+        *lines, self._line = (self._line + text).split("\n")
+        for line in lines:
+            self._emit({"kind": "print", "time": time.time(), "text": line})
+        return self._output.write(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._output, name)
+
+
+def watch_output(emit: Emit) -> None:
+    """Report each line printed to standard output from now on."""
+    sys.stdout = WatchedOutput(sys.stdout, emit)  # type: ignore[assignment]

@@ -1,0 +1,61 @@
+"""Runs uvicorn as ``python -m uvicorn`` does, with an example that is observed.
+
+Started by `runner.record` as ``python -m runner.observed TARGET OPTIONS``; writes
+one JSON event per line to the file that the environment variable EVENTS names.
+The example is imported after OpenTelemetry's provider is set, so FastAPI's own
+spans of requests and background tasks are among the events.
+"""
+
+import importlib
+import json
+import os
+import sys
+import threading
+
+import uvicorn.main
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+
+from runner.observe import Event, watch_functions, watch_output
+
+
+class Spans(SpanProcessor):
+    """Reports FastAPI's spans of requests and of background tasks when they end."""
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Report ``kind`` "request" or "task", with its times in seconds since the epoch."""
+        assert span.start_time and span.end_time and span.context
+        attributes = span.attributes or {}
+        times = {"start": span.start_time / 1e9, "end": span.end_time / 1e9}
+        if span.kind is trace.SpanKind.SERVER:
+            path = attributes.get("url.path")
+            emit({"kind": "request", "path": path, **times})
+        elif span.name == "fastapi.background_task":
+            name = str(attributes["code.function.name"]).rpartition(".")[2]
+            error = attributes.get("error.type")
+            emit({"kind": "task", "function": name, "error": error, **times})
+
+
+_file = open(os.environ["EVENTS"], "a", buffering=1)  # noqa: SIM115 - open to the end
+_one_at_a_time = threading.Lock()
+
+
+def emit(event: Event) -> None:
+    """Write one event; threads may call it at the same time."""
+    with _one_at_a_time:
+        _file.write(json.dumps(event) + "\n")
+
+
+def main() -> None:
+    """Observe the example, then be uvicorn."""
+    provider = TracerProvider()
+    provider.add_span_processor(Spans())
+    trace.set_tracer_provider(provider)
+    module, _, _ = sys.argv[1].partition(":")
+    watch_functions(importlib.import_module(module), emit)
+    watch_output(emit)
+    uvicorn.main.main(prog_name="uvicorn")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,136 @@
+"""Performs the scenes under a real uvicorn and keeps what happened: ``make record``."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from runner.observe import calls, printed, since
+from runner.scenes import SCENES, Request, Scene
+from runner.server import ROOT, Server, start
+from runner.shape import shape
+
+RECORDINGS = ROOT / "docs" / "recordings"
+
+Recording = dict[str, Any]
+
+
+def perform(scene: Scene) -> Recording:
+    """Run a scene once. All times are in seconds from the sending of the first request.
+
+    ``requests``: what the client saw, and when the server had handed the response over.
+    ``tasks``: the functions that ran, each background task with what it called.
+    ``printed``: the lines of the example's standard output.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        events = Path(folder, "events")
+        events.touch()
+        target = f"examples.{scene.example.replace('/', '.')}:app"
+        command = [sys.executable, "-m", "runner.observed", target, "--port", "0"]
+        with start(command, env={"EVENTS": str(events)}) as server:
+            requests = _send(scene, server)
+            server.stop(timeout=30)  # uvicorn waits for running tasks
+        seen = [json.loads(line) for line in events.read_text().splitlines()]
+    begin = requests[0]["sent"]
+    return {
+        "example": scene.example,
+        "versions": {
+            "Python": platform.python_version(),
+            **{name: version(name) for name in ("fastapi", "starlette", "uvicorn")},
+        },
+        "cores": os.cpu_count(),
+        "requests": _requests(requests, seen, begin),
+        "tasks": _tasks(seen, begin),
+        "printed": printed(seen, begin),
+    }
+
+
+def _send(scene: Scene, server: Server) -> list[dict[str, Any]]:
+    with ThreadPoolExecutor(len(scene.requests)) as clients:
+        sent = []
+        for request in scene.requests:
+            if request.after:
+                server.wait_for(request.after)
+            sent.append(clients.submit(_client, server.url, request))
+        return [answer.result() for answer in sent]
+
+
+def _client(url: str, request: Request) -> dict[str, Any]:
+    with httpx.Client(base_url=url, timeout=30) as client:
+        client.build_request("GET", "/")  # what is slow the first time is done before
+        sent = time.time()
+        with client.stream(request.method, request.path, json=request.json) as response:
+            time.sleep(request.pause)
+            body = response.read()
+        received = time.time()
+    return {
+        "method": request.method,
+        "path": request.path,
+        "sent": sent,
+        "received": received,
+        "status": response.status_code,
+        "body": body.decode() if len(body) < 1000 else f"{len(body)} bytes",
+    }
+
+
+def _requests(
+    requests: list[dict[str, Any]], seen: list[dict[str, Any]], begin: float
+) -> list[dict[str, Any]]:
+    handed = [e for e in seen if e["kind"] == "request"]
+    for request in requests:
+        own = min(
+            (e for e in handed if e["path"] == request["path"]),
+            key=lambda e: abs(e["start"] - request["sent"]),
+        )
+        handed.remove(own)
+        request["handed_over"] = since(begin, own["end"])
+        request["sent"] = since(begin, request["sent"])
+        request["received"] = since(begin, request["received"])
+    return requests
+
+
+def _tasks(seen: list[dict[str, Any]], begin: float) -> list[dict[str, Any]]:
+    """What was called, checked against FastAPI's spans: each span is one of the calls."""
+    tasks = calls(seen, begin)
+    for span in (e for e in seen if e["kind"] == "task"):
+        start, end = since(begin, span["start"]), since(begin, span["end"])
+        inside = [
+            (task["function"], task["error"])
+            for task in tasks
+            if start <= task["start"] and task["end"] <= end
+        ]
+        assert (span["function"], span["error"]) in inside, (span, tasks)
+    return tasks
+
+
+def load(name: str) -> Recording:
+    """The stored recording of a scene."""
+    recording: Recording = json.loads((RECORDINGS / f"{name}.json").read_text())
+    return recording
+
+
+def main() -> None:
+    """Perform every scene and rewrite the recordings; say how each changed."""
+    for number, (name, scene) in enumerate(SCENES.items(), 1):
+        print(f"[{number:2}/{len(SCENES)}] {name} …", end=" ", flush=True)
+        file = RECORDINGS / f"{name}.json"
+        before = shape(load(name)) if file.exists() else None
+        recording = perform(scene)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(recording, indent=1) + "\n")
+        same = {None: "new", shape(recording): "the same shape"}
+        print(same.get(before, "ANOTHER SHAPE than before"))
+
+
+if __name__ == "__main__":
+    main()

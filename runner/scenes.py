@@ -1,0 +1,78 @@
+"""The scenes of the site: which example is performed, and by which requests."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request, sent by a client of its own on a connection of its own."""
+
+    method: str
+    path: str
+    json: Any = None
+    after: str = ""
+    """Sent when the server has printed this; empty: at once."""
+    pause: float = 0
+    """Seconds for which the client reads nothing of the response's body."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An example, named ``page/example``, and its requests in the order sent."""
+
+    example: str
+    requests: tuple[Request, ...]
+    not_in_browser: str = ""
+    """Why the browser's imitation would not show what a server does; empty: it does."""
+    name: str = field(default="")
+    """Named as its example, unless the example has several scenes."""
+
+
+_TASK = Request("POST", "/task")
+_MULTI_TASK = Request("POST", "/multi-task")
+
+_ALL = [
+    Scene("background_tasks/first_task", (_TASK,)),
+    Scene(
+        "background_tasks/with_arguments",
+        (Request("POST", "/task", {"email": "ada@example.com", "item": "tea"}),),
+    ),
+    Scene("background_tasks/def_or_async", (_TASK,)),
+    Scene(
+        "background_tasks/after_the_response",
+        (Request("GET", "/export", pause=0.5),),
+        not_in_browser="there is no connection that could be slow",
+    ),
+    Scene("multiple_tasks/in_order", (_MULTI_TASK,)),
+    Scene(
+        "multiple_tasks/in_order",
+        (
+            _MULTI_TASK,
+            Request("POST", "/multi-task", after="send_welcome_email: started"),
+        ),
+        name="multiple_tasks/two_clients",
+    ),
+    Scene("multiple_tasks/at_the_same_time", (_MULTI_TASK,)),
+    Scene("multiple_tasks/first_failure", (_MULTI_TASK,)),
+    Scene("multiple_tasks/each_on_its_own", (_MULTI_TASK,)),
+    Scene(
+        "conclusion/blocking_call",
+        (
+            Request("POST", "/report"),
+            Request("GET", "/ping", after="build_report: started"),
+        ),
+        not_in_browser="the imitated sleep lets other requests through",
+    ),
+    Scene(
+        "conclusion/heavy_computation",
+        (
+            Request("POST", "/forecast"),
+            *[Request("GET", "/ping", after="compute_forecast: started")] * 3,
+        ),
+        not_in_browser="there are no threads that could take turns",
+    ),
+]
+
+SCENES = {scene.name or scene.example: scene for scene in _ALL}
+"""All scenes by name."""

@@ -1,0 +1,134 @@
+"""The built pages in a real Chromium."""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urljoin
+
+import pytest
+from playwright.sync_api import Browser, Page, Response
+
+from runner.server import ROOT
+
+pytestmark = pytest.mark.slow
+
+AXE = ROOT / "node_modules/axe-core/axe.min.js"
+PATHS = [
+    "/" if page.stem == "index" else f"/{page.stem}/"
+    for page in sorted((ROOT / "docs").glob("*.md"))
+]
+SCHEMES = ["light", "dark"]
+MOST_PER_PAGE = 80_000
+"""Bytes that a page may weigh, compressed, with everything it loads."""
+
+
+@pytest.fixture
+def page(browser: Browser, site_url: str) -> Iterator[Page]:
+    """A tab of a reader who may read the clipboard. Fails on errors in the console."""
+    context = browser.new_context(base_url=site_url)
+    context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda m: errors.append(m.text) if m.type == "error" else None)
+    yield page
+    context.close()
+    assert errors == []
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("path", [*PATHS, "/404.html"])
+def test_axe_finds_no_violation(page: Page, path: str, scheme: str):
+    if not AXE.exists():
+        pytest.skip("needs axe-core from npm: make node_modules/axe-core")
+    page.emulate_media(color_scheme=scheme)
+    page.goto(path)
+    page.evaluate("document.querySelectorAll('details').forEach(d => d.open = true)")
+    height = page.evaluate("document.documentElement.scrollHeight")
+    page.set_viewport_size({"width": 1280, "height": height})  # nothing overlaps
+    page.evaluate(AXE.read_text())
+    result = page.evaluate("axe.run({resultTypes: ['violations', 'incomplete']})")
+    found = {
+        kind: [
+            (rule["id"], [node["html"] for node in rule["nodes"]])
+            for rule in result[kind]
+        ]
+        for kind in ("violations", "incomplete")
+    }
+    assert found == {"violations": [], "incomplete": []}
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_page_is_light_and_loads_from_no_other_host(
+    page: Page, site_url: str, path: str
+):
+    responses: list[Response] = []
+    page.on("response", lambda response: responses.append(response))
+    page.goto(path, wait_until="networkidle")
+    weights = {r.url: len(gzip.compress(r.body(), mtime=0)) for r in responses}
+    assert [url for url in weights if not url.startswith(site_url)] == []
+    assert sum(weights.values()) < MOST_PER_PAGE, weights
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_nothing_sticks_out_of_a_small_screen(page: Page, path: str):
+    page.set_viewport_size({"width": 360, "height": 740})
+    page.goto(path)
+    assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_copying_a_file_gives_the_file_byte_for_byte(page: Page, path: str):
+    page.goto(path)
+    blocks = page.locator("article > .language-python")
+    for block in blocks.all():
+        name = block.locator(".filename").inner_text()
+        block.get_by_title("Copy to clipboard").click()
+        copied = page.evaluate("navigator.clipboard.readText()")
+        assert copied == (ROOT / name).read_text()
+    assert blocks.count() or path == "/404.html"
+
+
+def test_copying_a_session_gives_what_is_typed(page: Page):
+    page.goto("/background-tasks/")
+    block = page.locator(".language-console", has_text="POST").first
+    block.get_by_title("Copy to clipboard").click()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == "curl -X POST http://127.0.0.1:8000/task"
+
+
+def test_a_link_to_a_proof_opens_it(page: Page):
+    page.goto("/conclusion/")
+    page.get_by_role("link", name="one after another").click()
+    page.wait_for_url("**/multiple-tasks/#test_tasks_of_one_request*")
+    page.locator("details.proof[open]").wait_for()
+
+
+@pytest.mark.parametrize(
+    ("words", "path"),
+    [
+        ("background task blocks other requests", "conclusion"),
+        ("run several at the same time", "multiple-tasks"),
+        ("exception in a background task", "multiple-tasks"),
+        ("def or async def", "background-tasks"),
+        ("killed process", "background-tasks"),
+        ("pass arguments", "background-tasks"),
+    ],
+)
+def test_a_search_in_a_readers_words_finds_the_page(page: Page, words, path):
+    page.goto("/")
+    page.get_by_role("textbox", name="Search").fill(words)
+    first = page.locator(".md-search-result__link").first
+    first.wait_for()
+    found = urljoin(page.url, first.get_attribute("href"))
+    assert Path(found.split("?")[0].split("#")[0]).name == path
+
+
+def test_the_site_can_be_read_without_javascript(browser: Browser, site_url: str):
+    context = browser.new_context(base_url=site_url, java_script_enabled=False)
+    page = context.new_page()
+    page.goto("/multiple-tasks/")
+    proof = page.locator("details.proof").first
+    proof.locator("summary").click()
+    assert proof.locator("code").last.is_visible()
+    context.close()

@@ -1,0 +1,100 @@
+"""The site builds fast, refuses what is not there, reloads, and builds with Zensical too."""
+
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from runner.server import ROOT, free_port, start
+from tests.site.building import build
+from tests.site.pages import pages
+
+PARTS = ["docs", "examples", "tests", "theme", "mkdocs.yml"]
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of what the site is built from, to be changed."""
+    folder = tmp_path / "copy"
+    for part in PARTS:
+        source = ROOT / part
+        if source.is_dir():
+            shutil.copytree(source, folder / part)
+        else:
+            shutil.copy(source, folder / part)
+    return folder
+
+
+def test_the_site_builds_within_five_seconds(tmp_path: Path):
+    begin = time.monotonic()
+    build(tmp_path)
+    assert time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        '```python\n--8<-- "multiple_tasks/in_order.py:no_such_function"\n```',
+        "```proof\ntests/test_multiple_tasks.py::test_no_such_test\n```",
+        "[a page](no-such-page.md)",
+    ],
+)
+def test_a_page_that_names_what_is_not_there_fails_the_build(
+    copy: Path, tmp_path: Path, wrong: str
+):
+    with (copy / "docs/conclusion.md").open("a") as page:
+        page.write(f"\n\n{wrong}\n")
+    with pytest.raises(RuntimeError, match="no_such|no-such"):
+        build(tmp_path / "site", source=copy)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("part", "old", "new", "where"),
+    [
+        ("docs/index.md", "# After the", "# Long after the", "/"),
+        ("examples/multiple_tasks/in_order.py", "create_", "draw_", "/multiple-tasks/"),
+        ("theme/overrides/assets/site.css", ":root", ":root, html", "/assets/site.css"),
+        ("theme/proof.py", "<summary>", "<summary >", "/multiple-tasks/"),
+    ],
+)
+def test_a_change_is_served_without_a_restart(
+    copy: Path, part: str, old: str, new: str, where: str
+):
+    shutil.copy(ROOT / "Makefile", copy)
+    bin_folder = Path(sys.executable).parent
+    command = ["make", "--old-file=.venv/for-site", "serve", f"in_venv={bin_folder}/"]
+    with start([*command, f"PORT={free_port()}"], cwd=copy) as server:
+        before = httpx.get(server.url + where).text
+        file = copy / part
+        file.write_text(file.read_text().replace(old, new))
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            try:
+                if httpx.get(server.url + where).text != before:
+                    return
+            except httpx.TransportError:
+                pass  # it restarts when the code of the theme has changed
+            time.sleep(0.1)
+    raise AssertionError(f"{where} stays as it was")
+
+
+@pytest.mark.slow
+def test_zensical_builds_the_same_pages(copy: Path, site: Path):
+    result = subprocess.run(
+        [sys.executable, "-m", "zensical", "build", "--clean"],
+        cwd=copy,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    theirs = {page.path: page for page in pages(copy / "site")}
+    for ours in pages(site):
+        assert theirs[ours.path].blocks == ours.blocks
+        assert [p["id"] for p in theirs[ours.path].soup.select(".proof")] == [
+            p["id"] for p in ours.soup.select(".proof")
+        ]

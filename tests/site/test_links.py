@@ -1,0 +1,36 @@
+"""Every internal link, anchor and image leads somewhere; nothing loads from elsewhere."""
+
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+from tests.site.pages import pages
+
+HOST = "site.invalid"
+
+
+def target(site: Path, url: str) -> Path:
+    """The file that a static host answers with."""
+    file = site / unquote(urlsplit(url).path).lstrip("/")
+    return file / "index.html" if file.is_dir() else file
+
+
+def test_links_anchors_and_loads_resolve_on_this_host(site):
+    ids = {page.file: page.ids for page in pages(site)}
+    for page in pages(site):
+        here = f"http://{HOST}{page.path}"
+        for kind, urls in (("link", page.links), ("load", page.loads)):
+            for url in urls:
+                whole = urlsplit(urljoin(here, url))
+                if whole.netloc != HOST:
+                    assert kind == "link", (page, f"loads {url}")
+                    continue
+                file = target(site, whole.geturl())
+                assert file.is_file(), (page, kind, url)
+                if whole.fragment and file in ids:
+                    assert unquote(whole.fragment) in ids[file], (page, url)
+
+
+def test_every_id_of_a_page_is_there_once(site):
+    for page in pages(site):
+        all_ids = [tag["id"] for tag in page.soup.find_all(id=True)]
+        assert len(all_ids) == len(set(all_ids)), page

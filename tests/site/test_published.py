@@ -1,0 +1,86 @@
+"""What is published is what the tests ran."""
+
+import ast
+import textwrap
+from pathlib import Path
+
+from runner.server import ROOT
+from tests.site.pages import pages
+
+EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
+SOURCES = {
+    file: file.read_text().splitlines()
+    for file in [*EXAMPLES, *sorted((ROOT / "tests").rglob("test_*.py"))]
+}
+
+
+def is_a_run_of_lines_of(code: str, file: Path) -> bool:
+    """Whether the lines of `code`, indented or not, stand together in `file`."""
+    wanted = code.splitlines()
+    lines = SOURCES[file]
+    return any(
+        textwrap.dedent("\n".join(lines[i : i + len(wanted)])).splitlines() == wanted
+        for i in range(len(lines) - len(wanted) + 1)
+    )
+
+
+def test_every_block_is_python_from_a_tested_file_or_a_session(site):
+    for page in pages(site):
+        for block in page.blocks:
+            assert block.language in ("python", "console"), (page, block)
+            if block.language == "python":
+                parts = block.text.strip("\n").split("\n\n\n")
+                for part in parts:
+                    assert part.strip(), (page, "an empty block")
+                    assert any(is_a_run_of_lines_of(part, f) for f in SOURCES), (
+                        page,
+                        part,
+                    )
+
+
+def test_a_block_titled_as_a_file_is_the_whole_file(site):
+    shown = set()
+    for page in pages(site):
+        for block in page.blocks:
+            if block.language == "python" and "::" not in block.title:
+                file = ROOT / block.title
+                assert block.title, (page, "a Python block without a title", block)
+                assert block.text == file.read_text(), (page, block.title)
+                shown.add(file)
+    assert shown == set(EXAMPLES)
+
+
+def test_every_example_is_exercised_by_the_tests_of_its_page():
+    for file in EXAMPLES:
+        page, name = file.parent.name, file.stem
+        tests = (ROOT / "tests" / f"test_{page}.py").read_text()
+        strings = {
+            node.value
+            for node in ast.walk(ast.parse(tests))
+            if isinstance(node, ast.Constant)
+        }
+        assert f"examples.{page}.{name}:app" in strings, file
+
+
+def test_every_claim_of_a_page_is_shown_as_a_proof(site):
+    """A test of a page's module that no page shows proves nothing to a reader."""
+    shown = {
+        block.title
+        for page in pages(site)
+        for block in page.blocks
+        if "::" in block.title
+    }
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        module = ROOT / "tests" / f"test_{page.stem.replace('-', '_')}.py"
+        if not module.exists():
+            continue
+        for node in ast.parse(module.read_text()).body:
+            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+                assert f"tests/{module.name}::{node.name}" in shown
+
+
+def test_no_page_has_an_address_of_a_registry_or_a_machine(site):
+    for page in pages(site):
+        text = page.file.read_text()
+        assert "/work/" not in text
+        assert "/home/" not in text

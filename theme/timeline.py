@@ -1,0 +1,42 @@
+"""The `timeline` fence: the recording of a scene, drawn.
+
+The fence names a scene of `runner/scenes.py`, such as ``multiple_tasks/in_order``.
+A scene without a recording fails the build.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from markdown import Markdown
+from pymdownx.superfences import SuperFencesException
+
+from theme.figure import draw
+
+RECORDINGS = Path(__file__).parent.parent / "docs" / "recordings"
+
+
+class TimelineError(SuperFencesException):  # type: ignore[misc]
+    """The fence names a scene that has not been recorded."""
+
+
+def fence(
+    source: str,
+    language: str,
+    css_class: str,
+    options: dict[str, Any],
+    md: Markdown,
+    **_: Any,
+) -> str:
+    """Render one timeline, as superfences asks a custom fence to."""
+    name = source.strip()
+    file = RECORDINGS / f"{name}.json"
+    if not file.is_file():
+        raise TimelineError(f"timeline: there is no recording of {name}: make record")
+    recording = json.loads(file.read_text())
+    used = ", ".join(f"{what} {v}" for what, v in recording["versions"].items())
+    return (
+        f'<figure class="{css_class}" data-scene="{name}">{draw(recording)}'
+        f"<figcaption>Recorded with {used}; {recording['cores']} cores.</figcaption>"
+        "</figure>"
+    )
