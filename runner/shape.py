@@ -21,7 +21,7 @@ def shape(recording: dict[str, Any]) -> Shape:
                 t["function"],
                 t["lane"],
                 t["error"],
-                tuple(t["end"] > r["handed_over"] for r in requests),
+                tuple(t["end"] >= r["handed_over"] for r in requests),
             )
             for t in tasks
         ),

@@ -10,8 +10,8 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 LANES = ("client waits", "event loop", "thread pool", "worker process")
 
-_HEAD, _ROW, _BAR, _FOOT = 24, 34, 12, 22
-"""Heights in pixels: a lane's name, a row, the bar in it, the axis."""
+_HEAD, _ROW, _BAR, _PRINTS, _FOOT = 24, 34, 12, 32, 22
+"""Heights in pixels: a lane's name, a row, the bar in it, the dots, the axis."""
 
 
 def draw(recording: dict[str, Any]) -> str:
@@ -26,7 +26,7 @@ def draw(recording: dict[str, Any]) -> str:
     ]
     prints = recording["printed"]
     foot = sum(_HEAD + _ROW * len(rows) for _, rows in lanes)
-    foot += _HEAD if prints else 0
+    foot += _PRINTS if prints else 0
     svg = Element(
         "svg",
         {
@@ -39,6 +39,7 @@ def draw(recording: dict[str, Any]) -> str:
         },
     )
     _axis(svg, whole, foot)
+    moments = _moments(recording)
     y = 0
     for lane, rows in lanes:
         css = lane.replace(" ", "-")
@@ -46,7 +47,7 @@ def draw(recording: dict[str, Any]) -> str:
         y += _HEAD
         for bar in rows:
             _bar(svg, bar, whole, y, css)
-            if "handed_over" in bar:
+            if bar.get("handed_over") in moments:
                 x = _percent(bar["handed_over"], whole)
                 at = {"x1": x, "x2": x, "y1": str(y + 16), "y2": str(foot)}
                 SubElement(svg, "line", {"class": "response", **at})
@@ -55,7 +56,7 @@ def draw(recording: dict[str, Any]) -> str:
         _text(svg, 0, y + 16, "prints", "lane prints")
         for line in prints:
             x = _percent(line["time"], whole)
-            dot = {"class": "print", "cx": x, "cy": str(y + 20), "r": "3"}
+            dot = {"class": "print", "cx": x, "cy": str(y + 26), "r": "3"}
             SubElement(SubElement(svg, "circle", dot), "title").text = line["text"]
     return tostring(svg, encoding="unicode")
 
@@ -77,17 +78,33 @@ def story(recording: dict[str, Any]) -> str:
     return f"{first} {_and(runs)}." if runs else first
 
 
+def _moments(recording: dict[str, Any]) -> set[float]:
+    """When a response had been handed over and a task started on it."""
+    handed = [r["handed_over"] for r in recording["requests"]]
+    return {
+        max(before)
+        for task in recording["tasks"]
+        if (before := [m for m in handed if m is not None and m <= task["start"]])
+    }
+
+
 def _bars(recording: dict[str, Any]) -> list[dict[str, Any]]:
     bars = []
     for r in recording["requests"]:
         waits = f"{r['method']} {r['path']}"
         if r["received"] is not None:
             waits += f" → {r['status']} after {_seconds(r['received'] - r['sent'])}"
-        bar = {"label": waits, "lane": LANES[0], "start": r["sent"], "error": None}
-        bar["end"] = r["received"] if r["received"] is not None else r["now"]
-        if r["handed_over"] is not None:
-            bar["handed_over"] = r["handed_over"]
-        bars.append(bar)
+        end = r["received"] if r["received"] is not None else r["now"]
+        bars.append(
+            {
+                "label": waits,
+                "lane": LANES[0],
+                "start": r["sent"],
+                "end": end,
+                "error": None,
+                "handed_over": r["handed_over"],
+            }
+        )
     for task in recording["tasks"]:
         label = f"{task['function']} · {_seconds(task['end'] - task['start'])}"
         label += f" ✕ {task['error']}" if task["error"] else ""
@@ -142,6 +159,8 @@ def _percent(part: float, whole: float) -> str:
 def _seconds(time: float) -> str:
     if time == 0:
         return "0"
+    if time < 0.0001:
+        return "< 0.1 ms"
     if time < 0.0995:
         return f"{time * 1000:.2g} ms" if time < 0.01 else f"{time * 1000:.0f} ms"
     return f"{time:.2f}".rstrip("0").rstrip(".") + " s"

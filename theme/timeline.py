@@ -7,13 +7,16 @@ A scene without a recording fails the build.
 import json
 from pathlib import Path
 from typing import Any
+from xml.etree.ElementTree import Element, tostring
 
 from markdown import Markdown
 from pymdownx.superfences import SuperFencesException
 
+from runner.scenes import SCENES
 from theme.figure import draw
 
 RECORDINGS = Path(__file__).parent.parent / "docs" / "recordings"
+RUNTIME = Path(__file__).parent / "overrides" / "assets" / "run" / "env.zip"
 
 
 class TimelineError(SuperFencesException):  # type: ignore[misc]
@@ -35,8 +38,25 @@ def fence(
         raise TimelineError(f"timeline: there is no recording of {name}: make record")
     recording = json.loads(file.read_text())
     used = ", ".join(f"{what} {v}" for what, v in recording["versions"].items())
+    button = _button(name) if RUNTIME.is_file() else ""
     return (
         f'<figure class="{css_class}" data-scene="{name}">{draw(recording)}'
         f"<figcaption>Recorded with {used}; {recording['cores']} cores.</figcaption>"
-        "</figure>"
+        f"</figure>{button}"
     )
+
+
+def _button(name: str) -> str:
+    """The element that runs the scene in the page, unless the imitation would mislead."""
+    scene = SCENES[name]
+    if scene.not_in_browser:
+        return ""
+    element = Element(
+        "run-scene",
+        {
+            "example": scene.example,
+            "requests": json.dumps([vars(request) for request in scene.requests]),
+            "megabytes": RUNTIME.with_name("megabytes.txt").read_text(),
+        },
+    )
+    return tostring(element, encoding="unicode", short_empty_elements=False)

@@ -48,7 +48,7 @@ def test_a_page_that_names_what_is_not_there_fails_the_build(
 ):
     with (copy / "docs/conclusion.md").open("a") as page:
         page.write(f"\n\n{wrong}\n")
-    with pytest.raises(RuntimeError, match="no_such|no-such"):
+    with pytest.raises(RuntimeError, match=r"no_such|no-such"):
         build(tmp_path / "site", source=copy)
 
 

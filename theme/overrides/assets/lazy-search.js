@@ -7,6 +7,7 @@
   window.Worker = class extends EventTarget {
     constructor(...options) {
       super()
+      if (!/workers\/search/.test(options[0])) return new this.constructor.Real(...options)
       this.ready = wanted.then(() => {
         const worker = new this.constructor.Real(...options)
         worker.onmessage = ({ data }) => this.dispatchEvent(new MessageEvent("message", { data }))

@@ -1,0 +1,208 @@
+"""Performs a scene in a reader's browser, under Pyodide in a Web Worker.
+
+A browser gives Python one thread, no sockets and one process. The app is called by
+hand as a server would call it. A function that anyio would run in a worker thread runs
+in this one, and `time.sleep` in it lets everything else go on meanwhile, as a thread
+would; everywhere else `time.sleep` blocks, as it does under a server.
+"""
+
+import asyncio
+import json
+import re
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextvars import ContextVar
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import anyio.to_thread
+from pyodide.ffi import run_sync
+
+from runner.observe import (
+    EVENT_LOOP,
+    THREAD_POOL,
+    Event,
+    calls,
+    printed,
+    since,
+    watch_functions,
+    watch_output,
+)
+from theme.figure import draw
+
+Post = Callable[[str], None]
+
+_in_thread = ContextVar("in_thread", default=False)
+_main_thread, _block = threading.current_thread, time.sleep
+_output = sys.stdout
+
+
+def _sleep(seconds: float) -> None:
+    if _in_thread.get():
+        run_sync(asyncio.sleep(seconds))
+    else:
+        _block(seconds)
+
+
+def _current_thread() -> Any:
+    worker = SimpleNamespace(name="AnyIO worker thread")
+    return worker if _in_thread.get() else _main_thread()
+
+
+async def _run_in_thread(function: Callable[..., Any], *args: Any, **_: Any) -> Any:
+    token = _in_thread.set(True)
+    try:
+        return function(*args)
+    finally:
+        _in_thread.reset(token)
+
+
+time.sleep = _sleep
+threading.current_thread = _current_thread
+anyio.to_thread.run_sync = _run_in_thread
+
+
+class _Run:
+    """One run: what has happened so far, and whom to tell."""
+
+    def __init__(self, post: Post) -> None:
+        self._post = post
+        self.events: list[Event] = []
+        self.requests: list[dict[str, Any]] = []
+
+    def post(self, kind: str, **data: Any) -> None:
+        self._post(json.dumps({"type": kind, **data}))
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
+        if event["kind"] == "print":
+            self.post("output", text=event["text"])
+
+    def recording(self) -> dict[str, Any]:
+        """The recording of this run until now."""
+        now = time.time()
+        begin = self.requests[0]["sent"] if self.requests else now
+        times = ("sent", "received", "handed_over")
+        return {
+            "requests": [
+                {
+                    **r,
+                    "now": since(begin, now),
+                    **{t: r[t] and since(begin, r[t]) for t in times},
+                }
+                for r in self.requests
+            ],
+            "tasks": calls(self.events, begin, now),
+            "printed": printed(self.events, begin),
+        }
+
+    async def draw_while_running(self) -> None:
+        while True:
+            await asyncio.sleep(0.1)
+            if self.requests:
+                self.post("figure", svg=draw(self.recording()))
+
+    async def request(self, app: Any, request: dict[str, Any]) -> None:
+        """Send one request when its time has come; return when its tasks are over."""
+        while not any(
+            re.search(request["after"], event.get("text", "")) for event in self.events
+        ):
+            if not request["after"]:
+                break
+            await asyncio.sleep(0.005)
+        seen: dict[str, Any] = {
+            "method": request["method"],
+            "path": request["path"],
+            "sent": time.time(),
+            "received": None,
+            "handed_over": None,
+            "status": None,
+            "body": "",
+        }
+        self.requests.append(seen)
+        body = b"" if request["json"] is None else json.dumps(request["json"]).encode()
+        messages = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def receive() -> dict[str, Any]:
+            if messages:
+                return messages.pop()
+            await asyncio.Event().wait()
+            raise AssertionError("nobody disconnects")
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                seen["status"] = message["status"]
+                return
+            seen["body"] += message.get("body", b"").decode()
+            if not message.get("more_body"):
+                seen["received"] = seen["handed_over"] = time.time()
+                what = f"{seen['method']} {seen['path']} → {seen['status']}"
+                self.post("output", text=f"{what} {seen['body']}")
+
+        await app(_scope(request), receive, send)
+
+    async def send_all(self, app: Any, requests: list[dict[str, Any]]) -> None:
+        for ended in await asyncio.gather(
+            *(self.request(app, request) for request in requests),
+            return_exceptions=True,
+        ):
+            if isinstance(ended, BaseException):
+                self.post("output", text=_last_lines(ended))
+
+
+def _scope(request: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": request["method"],
+        "scheme": "http",
+        "path": request["path"],
+        "raw_path": request["path"].encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [
+            (b"host", b"127.0.0.1:8000"),
+            (b"content-type", b"application/json"),
+        ],
+        "server": ("127.0.0.1", 8000),
+        "client": ("127.0.0.1", 50000),
+    }
+
+
+def _last_lines(error: BaseException) -> str:
+    """Python's own words: where in the reader's code, and what."""
+    told = traceback.TracebackException.from_exception(error)
+    own = [frame for frame in told.stack if frame.filename == "main.py"]
+    told.stack = traceback.StackSummary.from_list(own)
+    told.__cause__ = told.__context__ = None
+    return "".join(told.format()).rstrip()
+
+
+async def perform(source: str, requests: str, post: Post) -> None:
+    """Run an example's source and send its requests (JSON, as in `runner.scenes`).
+
+    Posts JSON: ``output`` and ``figure`` while it runs, then ``done`` with the
+    recording, or ``failed`` with the last lines of Python's traceback.
+    """
+    run = _Run(post)
+    watch_output(run.emit)
+    drawing = asyncio.ensure_future(run.draw_while_running())
+    try:
+        module = ModuleType("main")
+        exec(compile(source, "main.py", "exec"), vars(module))
+        watch_functions(
+            module, run.emit, lambda: THREAD_POOL if _in_thread.get() else EVENT_LOOP
+        )
+        await run.send_all(module.app, json.loads(requests))
+        recording = run.recording()
+        run.post("figure", svg=draw(recording))
+        run.post("done", recording=recording)
+    except BaseException as error:
+        run.post("failed", text=_last_lines(error))
+    finally:
+        drawing.cancel()
+        sys.stdout = _output
