@@ -57,9 +57,8 @@ node_modules/lighthouse: package.json .venv/npm
 
 # What the Run button loads: Pyodide from npm, FastAPI from PyPI. Where these cannot be
 # fetched the site is built without the button.
-$(runtime): package.json constraints.txt theme/run/build.mjs runner/observe.py runner/browser.py theme/figure.py | .venv/for-site .venv/npm
+$(runtime): package.json constraints.txt theme/run/build.mjs runner/observe.py runner/browser.py theme/figure.py | .venv/for-site node_modules/axe-core
 	@{ . .venv/npm && rm -rf .cache/wheels && \
-	  { test -d node_modules/pyodide || $(npm_install) --omit=dev --omit=optional; } && \
 	  $(in_venv)python -m pip download --quiet --disable-pip-version-check --dest .cache/wheels \
 	    --constraint constraints.txt --only-binary=:all: --platform pyemscripten_2026_0_wasm32 \
 	    --python-version 3.14 --implementation cp --abi cp314 --abi none fastapi && \

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ Recording = dict[str, Any]
 def perform(scene: Scene) -> Recording:
     """Run a scene once. All times are in seconds from the sending of the first request.
 
+    ``scene``: what was performed.
     ``requests``: what the client saw, and when the server had handed the response over.
     ``tasks``: the functions that ran, each background task with what it called.
     ``printed``: the lines of the example's standard output.
@@ -43,7 +45,7 @@ def perform(scene: Scene) -> Recording:
         seen = [json.loads(line) for line in events.read_text().splitlines()]
     begin = requests[0]["sent"]
     return {
-        "example": scene.example,
+        "scene": asdict(scene),
         "versions": {
             "Python": platform.python_version(),
             **{name: version(name) for name in ("fastapi", "starlette", "uvicorn")},

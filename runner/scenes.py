@@ -1,6 +1,6 @@
 """The scenes of the site: which example is performed, and by which requests."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 
@@ -25,7 +25,7 @@ class Scene:
     requests: tuple[Request, ...]
     not_in_browser: str = ""
     """Why the browser's imitation would not show what a server does; empty: it does."""
-    name: str = field(default="")
+    name: str = ""
     """Named as its example, unless the example has several scenes."""
 
 

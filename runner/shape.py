@@ -9,7 +9,8 @@ Shape = tuple[tuple[Any, ...], ...]
 def shape(recording: dict[str, Any]) -> Shape:
     """Lanes, order, overlap, errors, and which bar ends after which response.
 
-    Two bars overlap if they have more than a tenth of the whole scene in common.
+    Two bars overlap if they have more than a tenth of the whole scene in common, and
+    more than 50 ms: what is shorter differs from run to run.
     """
     requests, tasks = recording["requests"], recording["tasks"]
     bars = [*requests, *tasks]
@@ -26,7 +27,7 @@ def shape(recording: dict[str, Any]) -> Shape:
             for t in tasks
         ),
         tuple(
-            min(_end(a), _end(b)) - max(_start(a), _start(b)) > whole / 10
+            min(_end(a), _end(b)) - max(_start(a), _start(b)) > max(whole / 10, 0.05)
             for a, b in combinations(bars, 2)
         ),
         tuple(line["text"] for line in recording["printed"]),

@@ -1,6 +1,8 @@
 """The recordings still tell the truth, and the figures tell what the recordings say."""
 
 import copy
+import json
+from dataclasses import asdict
 from xml.etree import ElementTree
 
 import pytest
@@ -17,6 +19,11 @@ every_scene = pytest.mark.parametrize("name", SCENES)
 @every_scene
 def test_a_scene_performed_again_has_the_shape_of_its_recording(name: str):
     assert shape(perform(SCENES[name])) == shape(load(name))
+
+
+@every_scene
+def test_a_recording_is_of_the_scene_as_it_is_now(name: str):
+    assert load(name)["scene"] == json.loads(json.dumps(asdict(SCENES[name])))
 
 
 def test_every_example_has_a_scene_and_every_recording_too():

@@ -1,7 +1,8 @@
 """The `timeline` fence: the recording of a scene, drawn.
 
-The fence names a scene of `runner/scenes.py`, such as ``multiple_tasks/in_order``.
-A scene without a recording fails the build.
+The fence names a recorded scene, such as ``multiple_tasks/in_order``; one without a
+recording fails the build. Under the figure stands the Run button, if its runtime has
+been built and the scene is one that a browser reproduces.
 """
 
 import json
@@ -12,7 +13,6 @@ from xml.etree.ElementTree import Element, tostring
 from markdown import Markdown
 from pymdownx.superfences import SuperFencesException
 
-from runner.scenes import SCENES
 from theme.figure import draw
 
 RECORDINGS = Path(__file__).parent.parent / "docs" / "recordings"
@@ -38,7 +38,7 @@ def fence(
         raise TimelineError(f"timeline: there is no recording of {name}: make record")
     recording = json.loads(file.read_text())
     used = ", ".join(f"{what} {v}" for what, v in recording["versions"].items())
-    button = _button(name) if RUNTIME.is_file() else ""
+    button = _button(recording["scene"]) if RUNTIME.is_file() else ""
     return (
         f'<figure class="{css_class}" data-scene="{name}">{draw(recording)}'
         f"<figcaption>Recorded with {used}; {recording['cores']} cores.</figcaption>"
@@ -46,16 +46,15 @@ def fence(
     )
 
 
-def _button(name: str) -> str:
+def _button(scene: dict[str, Any]) -> str:
     """The element that runs the scene in the page, unless the imitation would mislead."""
-    scene = SCENES[name]
-    if scene.not_in_browser:
+    if scene["not_in_browser"]:
         return ""
     element = Element(
         "run-scene",
         {
-            "example": scene.example,
-            "requests": json.dumps([vars(request) for request in scene.requests]),
+            "example": scene["example"],
+            "requests": json.dumps(scene["requests"]),
             "megabytes": RUNTIME.with_name("megabytes.txt").read_text(),
         },
     )

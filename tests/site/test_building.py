@@ -11,7 +11,7 @@ import pytest
 
 from runner.server import ROOT, free_port, start
 from tests.site.building import build
-from tests.site.pages import pages
+from tests.site.pages import Page, pages
 
 PARTS = ["docs", "examples", "tests", "theme", "mkdocs.yml"]
 
@@ -27,6 +27,16 @@ def copy(tmp_path: Path) -> Path:
         else:
             shutil.copy(source, folder / part)
     return folder
+
+
+def test_without_its_runtime_the_site_has_no_run_button(copy: Path, tmp_path: Path):
+    shutil.rmtree(copy / "theme/overrides/assets/run", ignore_errors=True)
+    build(tmp_path / "site", source=copy)
+    for page in pages(tmp_path / "site"):
+        assert not page.soup.find("run-scene")
+    assert Page(tmp_path / "site/index.html", tmp_path / "site").soup.select(
+        "svg.timeline"
+    )
 
 
 def test_the_site_builds_within_five_seconds(tmp_path: Path):
