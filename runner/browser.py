@@ -60,9 +60,9 @@ async def _run_in_thread(function: Callable[..., Any], *args: Any, **_: Any) -> 
         _in_thread.reset(token)
 
 
-time.sleep = _sleep
+time.sleep = _sleep  # type: ignore[assignment]
 threading.current_thread = _current_thread
-anyio.to_thread.run_sync = _run_in_thread
+anyio.to_thread.run_sync = _run_in_thread  # type: ignore[assignment]
 
 
 class _Run:

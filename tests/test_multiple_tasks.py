@@ -92,6 +92,7 @@ def test_the_first_exception_skips_the_tasks_after_it():
         httpx.post(f"{server.url}/multi-task")
         server.wait_for("ConnectionError: the mail server refused the connection")
         server.stop()
+        assert any(line.text == "2 tasks added" for line in server.lines)
         assert printed(server) == ["send_welcome_email: started"]
 
 

@@ -18,4 +18,5 @@ def create_thumbnail() -> None:
 async def create_multiple_tasks(background_tasks: BackgroundTasks) -> dict[str, str]:
     background_tasks.add_task(send_welcome_email)
     background_tasks.add_task(create_thumbnail)
+    print(f"{len(background_tasks.tasks)} tasks added")
     return {"message": "Multiple tasks have been queued"}

@@ -13,24 +13,19 @@ from runner.server import ROOT, free_port, start
 from tests.site.building import build
 from tests.site.pages import Page, pages
 
-PARTS = ["docs", "examples", "tests", "theme", "mkdocs.yml"]
-
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """A copy of what the site is built from, to be changed."""
+    """A copy of the project's files, to be changed."""
     folder = tmp_path / "copy"
-    for part in PARTS:
-        source = ROOT / part
-        if source.is_dir():
-            shutil.copytree(source, folder / part)
-        else:
-            shutil.copy(source, folder / part)
+    listed = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True)
+    for name in listed.splitlines():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
     return folder
 
 
 def test_without_its_runtime_the_site_has_no_run_button(copy: Path, tmp_path: Path):
-    shutil.rmtree(copy / "theme/overrides/assets/run", ignore_errors=True)
     build(tmp_path / "site", source=copy)
     for page in pages(tmp_path / "site"):
         assert not page.soup.find("run-scene")
@@ -75,9 +70,9 @@ def test_a_page_that_names_what_is_not_there_fails_the_build(
 def test_a_change_is_served_without_a_restart(
     copy: Path, part: str, old: str, new: str, where: str
 ):
-    shutil.copy(ROOT / "Makefile", copy)
     bin_folder = Path(sys.executable).parent
-    command = ["make", "--old-file=.venv/for-site", "serve", f"in_venv={bin_folder}/"]
+    made = ["--old-file=.venv/for-site", "runtime="]
+    command = ["make", "serve", *made, f"in_venv={bin_folder}/"]
     with start([*command, f"PORT={free_port()}"], cwd=copy) as server:
         before = httpx.get(server.url + where).text
         file = copy / part
