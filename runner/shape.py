@@ -7,14 +7,12 @@ Shape = tuple[tuple[Any, ...], ...]
 
 
 def shape(recording: dict[str, Any]) -> Shape:
-    """Lanes, order, overlap, errors, and which bar ends after which response.
+    """Lanes, order, overlap, errors, printed lines, and what ends after which response.
 
-    Two bars overlap if they have more than a tenth of the whole scene in common, and
-    more than 50 ms: what is shorter differs from run to run.
+    Two functions overlap if the shorter ran for more than half of its time beside
+    the longer.
     """
     requests, tasks = recording["requests"], recording["tasks"]
-    bars = [*requests, *tasks]
-    whole = max(_end(bar) for bar in bars)
     return (
         tuple((r["method"], r["path"], r["status"]) for r in requests),
         tuple(
@@ -26,19 +24,12 @@ def shape(recording: dict[str, Any]) -> Shape:
             )
             for t in tasks
         ),
-        tuple(
-            min(_end(a), _end(b)) - max(_start(a), _start(b)) > max(whole / 10, 0.05)
-            for a, b in combinations(bars, 2)
-        ),
+        tuple(_overlap(a, b) for a, b in combinations(tasks, 2)),
         tuple(line["text"] for line in recording["printed"]),
     )
 
 
-def _start(bar: dict[str, Any]) -> float:
-    start: float = bar["sent"] if "sent" in bar else bar["start"]
-    return start
-
-
-def _end(bar: dict[str, Any]) -> float:
-    end: float = bar["received"] if "received" in bar else bar["end"]
-    return end
+def _overlap(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    shorter = min(a["end"] - a["start"], b["end"] - b["start"])
+    both = min(a["end"], b["end"]) - max(a["start"], b["start"])
+    return bool(both > shorter / 2)

@@ -69,6 +69,11 @@ def status(element: Locator, text: str) -> None:
     element.get_by_role("status").filter(has_text=text).wait_for()
 
 
+def printed(element: Locator, text: str) -> None:
+    """Wait until the run has printed it."""
+    element.get_by_role("region").filter(has_text=text).wait_for()
+
+
 def names(element: Locator) -> list[str]:
     """The names of the bars of the live figure."""
     return element.locator("text.name").all_inner_texts()
@@ -140,7 +145,7 @@ def test_an_exception_shows_pythons_last_lines_and_where(page: Page):
     assert "NameError: name 'FastApi' is not defined" in output
     element.get_by_role("textbox").fill("def broken(:\n")
     press(element, "Run")
-    element.get_by_text("SyntaxError").wait_for()
+    printed(element, "SyntaxError")
     failing = scene(page, "multiple_tasks/first_failure")
     run(page, failing)
     assert "in send_welcome_email" in failing.get_by_role("region").inner_text()
@@ -154,7 +159,7 @@ def test_an_endless_loop_is_stopped_and_python_starts_afresh(page: Page):
     code = editor.input_value()
     editor.fill(code.replace("time.sleep(1)", "while True: pass"))
     press(element, "Run")
-    element.get_by_text("send_receipt: started").wait_for()
+    printed(element, "send_receipt: started")
     press(element, "Stop")
     status(element, "Stopped.")
     press(element, "Reset")
@@ -220,7 +225,7 @@ def test_axe_finds_nothing_before_during_and_after_a_run(page: Page, scheme: str
     assert violations() == []
     press(element, "Edit")
     press(element, "Run")
-    element.get_by_text("send_welcome_email: started").wait_for()
+    printed(element, "send_welcome_email: started")
     assert violations() == []
     status(element, "Finished")
     assert violations() == []
