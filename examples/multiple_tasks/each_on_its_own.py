@@ -1,6 +1,7 @@
 """A wrapper logs what a task raises, so the tasks after it still run."""
 
 import logging
+import time
 from collections.abc import Callable
 from typing import ParamSpec
 
@@ -20,10 +21,12 @@ def log_failure(task: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> N
 
 def send_welcome_email(email: str) -> None:
     print(f"send_welcome_email: {email}")
+    time.sleep(0.5)  # stands in for a mail server that takes its time to refuse
     raise ConnectionError("the mail server refused the connection")
 
 
 def create_thumbnail(user_id: int) -> None:
+    time.sleep(0.5)  # stands in for an image library
     print(f"create_thumbnail: user {user_id}")
 
 

@@ -1,5 +1,7 @@
 """The first task raises: the client has its 200, and the second never starts."""
 
+import time
+
 from fastapi import BackgroundTasks, FastAPI
 
 app = FastAPI()
@@ -7,6 +9,7 @@ app = FastAPI()
 
 def send_welcome_email() -> None:
     print("send_welcome_email: started")
+    time.sleep(0.5)  # stands in for a mail server that takes its time to refuse
     raise ConnectionError("the mail server refused the connection")
 
 
