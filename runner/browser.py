@@ -113,6 +113,7 @@ class _Run:
             if not request["after"]:
                 break
             await asyncio.sleep(0.005)
+        await asyncio.sleep(request["delay"])
         seen: dict[str, Any] = {
             "method": request["method"],
             "path": request["path"],

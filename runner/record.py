@@ -63,6 +63,7 @@ def _send(scene: Scene, server: Server) -> list[dict[str, Any]]:
         for request in scene.requests:
             if request.after:
                 server.wait_for(request.after)
+            time.sleep(request.delay)
             sent.append(clients.submit(_client, server.url, request))
         return [answer.result() for answer in sent]
 

@@ -13,6 +13,8 @@ class Request:
     json: Any = None
     after: str = ""
     """Sent when the server has printed this; empty: at once."""
+    delay: float = 0
+    """Seconds to wait before sending, counted from then."""
     pause: float = 0
     """Seconds for which the client reads nothing of the response's body."""
 
@@ -49,7 +51,9 @@ _ALL = [
         "multiple_tasks/in_order",
         (
             _MULTI_TASK,
-            Request("POST", "/multi-task", after="send_welcome_email: started"),
+            Request(
+                "POST", "/multi-task", after="send_welcome_email: started", delay=0.3
+            ),
         ),
         name="multiple_tasks/two_clients",
     ),
