@@ -125,10 +125,9 @@ def _bar(svg: Element, bar: dict[str, Any], whole: float, y: int, css: str) -> N
         "height": str(_BAR),
         "rx": "2",
     }
-    SubElement(svg, "rect", {**shape, "width": "4"})  # seen however short it is
-    if end - start > 0.004:
-        width = _percent(bar["end"] - bar["start"], whole)
-        SubElement(svg, "rect", {**shape, "width": width})
+    short = end - start < 0.02  # seen however short it is
+    width = "4" if short else _percent(bar["end"] - bar["start"], whole)
+    SubElement(svg, "rect", {**shape, "width": width})
 
 
 def _axis(svg: Element, whole: float, foot: int) -> None:

@@ -115,6 +115,13 @@ def test_the_front_page_runs(page: Page):
     ]
 
 
+def test_each_button_links_to_what_differs_from_a_server(page: Page):
+    page.goto("/multiple-tasks/")
+    page.get_by_role("link", name="What differs from a server?").first.click()
+    page.wait_for_url("**/#what-run-does")
+    assert page.locator("h2#what-run-does").is_visible()
+
+
 def test_an_edit_is_run_and_reset_brings_the_file_back(page: Page):
     page.goto("/multiple-tasks/")
     element = scene(page, "multiple_tasks/in_order")
