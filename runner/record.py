@@ -70,7 +70,6 @@ def _send(scene: Scene, server: Server) -> list[dict[str, Any]]:
 
 def _client(url: str, request: Request) -> dict[str, Any]:
     with httpx.Client(base_url=url, timeout=30) as client:
-        client.build_request("GET", "/")  # what is slow the first time is done before
         sent = time.time()
         with client.stream(request.method, request.path, json=request.json) as response:
             time.sleep(request.pause)
