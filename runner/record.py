@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -58,23 +59,27 @@ def perform(scene: Scene) -> Recording:
 
 
 def _send(scene: Scene, server: Server) -> list[dict[str, Any]]:
-    with ThreadPoolExecutor(len(scene.requests)) as clients:
-        sent = []
-        for request in scene.requests:
+    with ExitStack() as stack:
+        clients = [  # made before the first is used: it takes long enough to be seen
+            stack.enter_context(httpx.Client(base_url=server.url, timeout=30))
+            for _ in scene.requests
+        ]
+        threads = stack.enter_context(ThreadPoolExecutor(len(clients)))
+        answers = []
+        for client, request in zip(clients, scene.requests, strict=True):
             if request.after:
                 server.wait_for(request.after)
             time.sleep(request.delay)
-            sent.append(clients.submit(_client, server.url, request))
-        return [answer.result() for answer in sent]
+            answers.append(threads.submit(_answer, client, request))
+        return [answer.result() for answer in answers]
 
 
-def _client(url: str, request: Request) -> dict[str, Any]:
-    with httpx.Client(base_url=url, timeout=30) as client:
-        sent = time.time()
-        with client.stream(request.method, request.path, json=request.json) as response:
-            time.sleep(request.pause)
-            body = response.read()
-        received = time.time()
+def _answer(client: httpx.Client, request: Request) -> dict[str, Any]:
+    sent = time.time()
+    with client.stream(request.method, request.path, json=request.json) as response:
+        time.sleep(request.pause)
+        body = response.read()
+    received = time.time()
     return {
         "method": request.method,
         "path": request.path,

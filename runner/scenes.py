@@ -52,7 +52,7 @@ _ALL = [
         (
             _MULTI_TASK,
             Request(
-                "POST", "/multi-task", after="send_welcome_email: started", delay=0.3
+                "POST", "/multi-task", after="send_welcome_email: started", delay=0.25
             ),
         ),
         name="multiple_tasks/two_clients",
