@@ -43,6 +43,7 @@ def test_an_example_is_one_small_file_with_an_app_and_a_line_that_says_what_to_w
     assert not imported & {"examples", "runner", "tests", "theme"}
 
 
+@pytest.mark.slow
 @every_example
 def test_a_copy_named_main_runs_alone_in_an_empty_folder(file: Path, tmp_path: Path):
     shutil.copy(file, tmp_path / "main.py")

@@ -16,6 +16,7 @@ from theme.figure import draw, story
 every_scene = pytest.mark.parametrize("name", SCENES)
 
 
+@pytest.mark.slow
 @every_scene
 def test_a_scene_performed_again_has_the_shape_of_its_recording(name: str):
     assert shape(perform(SCENES[name])) == shape(load(name))
