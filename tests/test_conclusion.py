@@ -3,6 +3,7 @@
 from statistics import mean
 
 import httpx
+import pytest
 
 from runner import serve
 
@@ -24,6 +25,7 @@ def test_a_blocking_call_in_an_async_def_task_stops_every_other_request():
     assert story.index("build_report: done") < ping_logged
 
 
+@pytest.mark.slow
 def test_a_computation_in_a_def_task_slows_every_other_request():
     """While a `def` task computes, other requests take more than twice as long on average."""
     with (

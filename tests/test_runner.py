@@ -11,6 +11,8 @@ import pytest
 from runner import ServerError, serve
 from runner.server import ROOT
 
+pytestmark = pytest.mark.slow
+
 FIRST_TASK = "examples.background_tasks.first_task:app"
 
 

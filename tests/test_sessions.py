@@ -5,6 +5,8 @@ import pytest
 from runner import ServerError
 from tests.sessions import Session
 
+pytestmark = pytest.mark.slow
+
 START = "$ uvicorn examples.background_tasks.first_task:app\n"
 POST = "$ curl -X POST http://127.0.0.1:8000/task\n"
 ANSWER = '{"message":"Task has been queued"}\n'
