@@ -4,6 +4,7 @@ import os
 
 import pytest
 from sybil import Sybil
+from xdist.scheduler import LoadScopeScheduling
 
 from tests import sessions
 
@@ -13,6 +14,19 @@ pytest_collect_file = Sybil(
     setup=sessions.open_session,
     teardown=sessions.close_session,
 ).pytest()
+
+
+class OneByOne(LoadScopeScheduling):
+    """Gives each test to whichever process is free, and what shares a session to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file.endswith((".md", "_warm.py")) else nodeid
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Replace xdist's distribution by file, which leaves one process with the longest."""
+    return OneByOne(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

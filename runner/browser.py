@@ -107,11 +107,9 @@ class _Run:
 
     async def request(self, app: Any, request: dict[str, Any]) -> None:
         """Send one request when its time has come; return when its tasks are over."""
-        while not any(
+        while request["after"] and not any(
             re.search(request["after"], event.get("text", "")) for event in self.events
         ):
-            if not request["after"]:
-                break
             await asyncio.sleep(0.005)
         await asyncio.sleep(request["delay"])
         seen: dict[str, Any] = {

@@ -1,7 +1,7 @@
 """Runs uvicorn as ``python -m uvicorn`` does, with an example that is observed.
 
-Started by `runner.record` as ``python -m runner.observed TARGET OPTIONS``; writes
-one JSON event per line to the file that the environment variable EVENTS names.
+`runner.record` gives it uvicorn's arguments; it writes one JSON event
+per line to the file that the environment variable EVENTS names.
 The example is imported after OpenTelemetry's provider is set, so FastAPI's own
 spans of requests and background tasks are among the events.
 """
@@ -11,6 +11,8 @@ import json
 import os
 import sys
 import threading
+from functools import cache
+from typing import TextIO
 
 import uvicorn.main
 from opentelemetry import trace
@@ -37,14 +39,18 @@ class Spans(SpanProcessor):
             emit({"kind": "task", "function": name, "error": error, **times})
 
 
-_file = open(os.environ["EVENTS"], "a", buffering=1)  # noqa: SIM115 - open to the end
 _one_at_a_time = threading.Lock()
 
 
 def emit(event: Event) -> None:
     """Write one event; threads may call it at the same time."""
     with _one_at_a_time:
-        _file.write(json.dumps(event) + "\n")
+        _file().write(json.dumps(event) + "\n")
+
+
+@cache
+def _file() -> TextIO:
+    return open(os.environ["EVENTS"], "a", buffering=1)  # open to the end
 
 
 def main() -> None:
@@ -56,7 +62,3 @@ def main() -> None:
     watch_functions(importlib.import_module(module), emit)
     watch_output(emit)
     uvicorn.main.main(prog_name="uvicorn")
-
-
-if __name__ == "__main__":
-    main()

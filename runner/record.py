@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +18,7 @@ import httpx
 
 from runner.observe import calls, printed, since
 from runner.scenes import SCENES, Request, Scene
-from runner.server import ROOT, Server, start
+from runner.server import ROOT, Server, serve_module
 from runner.shape import shape
 
 RECORDINGS = ROOT / "docs" / "recordings"
@@ -39,8 +38,8 @@ def perform(scene: Scene) -> Recording:
         events = Path(folder, "events")
         events.touch()
         target = f"examples.{scene.example.replace('/', '.')}:app"
-        command = [sys.executable, "-m", "runner.observed", target, "--port", "0"]
-        with start(command, env={"EVENTS": str(events)}) as server:
+        watched = ("runner.observed", target, "--port", "0")
+        with serve_module(*watched, env={"EVENTS": str(events)}) as server:
             requests = _send(scene, server)
             server.stop(timeout=30)  # uvicorn waits for running tasks
         seen = [json.loads(line) for line in events.read_text().splitlines()]

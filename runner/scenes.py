@@ -66,7 +66,7 @@ _ALL = [
             Request("POST", "/report"),
             Request("GET", "/ping", after="build_report: started"),
         ),
-        not_in_browser="the imitated sleep lets other requests through",
+        not_in_browser="client and server would share the one thread that is blocked",
     ),
     Scene(
         "conclusion/heavy_computation",

@@ -6,16 +6,16 @@ import os
 import re
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGTERM, Signals
+from signal import SIGKILL, SIGTERM, Signals
 
 from runner import reaper
+from runner.warm import WarmProcess
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,7 +41,7 @@ class Line:
 class Server:
     """A running server process and everything it has printed so far."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str] | WarmProcess) -> None:
         self.process = process
         self.url = ""
         self._lines: list[Line] = []
@@ -124,8 +124,22 @@ def serve(
     process that it started, is gone. Raises `ServerError` if the server does
     not answer within `START_TIMEOUT` seconds.
     """
-    command = [sys.executable, "-m", "uvicorn", target, "--port", "0", *options]
-    with start(command, cwd=cwd, env=env) as server:
+    with serve_module(
+        "uvicorn", target, "--port", "0", *options, cwd=cwd, env=env
+    ) as s:
+        yield s
+
+
+@contextmanager
+def serve_module(
+    module: str,
+    *arguments: str,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    """Run ``python -m MODULE ARGUMENTS``, as `serve` does with uvicorn."""
+    process = WarmProcess(module, arguments, cwd=cwd, env=_surroundings(env))
+    with _watched(process) as server:
         yield server
 
 
@@ -141,18 +155,27 @@ def start(
     command: Sequence[str], *, cwd: Path = ROOT, env: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
     """Run a command that says where it serves, as `serve` does with uvicorn."""
-    surroundings = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    surroundings |= {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", **(env or {})}
     process = subprocess.Popen(
         command,
         cwd=cwd,
-        env=surroundings,
+        env=_surroundings(env),
         text=True,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # its own group, so that its children can be ended too
     )
+    with _watched(process) as server:
+        yield server
+
+
+def _surroundings(env: Mapping[str, str] | None) -> dict[str, str]:
+    inherited = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    return {**inherited, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", **(env or {})}
+
+
+@contextmanager
+def _watched(process: subprocess.Popen[str] | WarmProcess) -> Iterator[Server]:
     try:
         reaper.watch(process.pid)
         server = Server(process)
@@ -162,6 +185,7 @@ def start(
         server.url = address[1]
         yield server
     finally:
+        process.send_signal(SIGKILL)
         reaper.kill_group(process.pid)
         process.wait()
         reaper.forget(process.pid)

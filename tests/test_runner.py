@@ -1,5 +1,6 @@
 """The runner: a real process, started, watched, and never left behind."""
 
+import re
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ import psutil
 import pytest
 
 from runner import ServerError, serve
-from runner.server import ROOT
+from runner.server import ROOT, start
 
 pytestmark = pytest.mark.slow
 
@@ -79,6 +80,24 @@ def test_waiting_for_a_line_that_does_not_come_shows_what_came_instead():
         server.stop()
         with pytest.raises(ServerError, match="the process ended"):
             server.wait_for("a line that never comes")
+
+
+def test_a_forked_server_finds_what_one_started_by_hand_finds(tmp_path):
+    (tmp_path / "main.py").write_text(
+        "import asyncio, os, signal, sys, threading\n"
+        "async def app(scope, receive, send):\n"
+        "    await receive()\n"
+        "    print('found', os.getcwd(), sys.path, sys.stdout.isatty(), os.getpgrp() == os.getpid(),\n"
+        "        type(asyncio.get_running_loop()), threading.enumerate(), sorted(os.environ),\n"
+        "        signal.getsignal(signal.SIGTERM).__qualname__, 'examples' in sys.modules)\n"
+        "    await send({'type': 'lifespan.startup.complete'})\n"
+        "    await receive()\n"
+    )
+    command = [sys.executable, "-m", "uvicorn", "main:app", "--port", "0"]
+    with serve("main:app", cwd=tmp_path) as forked:
+        found = re.sub(r"\d{5,}", "N", forked.wait_for("^found").text)
+    with start(command, cwd=tmp_path) as by_hand:
+        assert re.sub(r"\d{5,}", "N", by_hand.wait_for("^found").text) == found
 
 
 def test_a_line_is_waited_for_from_where_one_says():

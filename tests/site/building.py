@@ -19,10 +19,10 @@ CHROMIUM = next(
 )
 
 
-def build(folder: Path, *options: str, source: Path = ROOT) -> None:
+def build(folder: Path, source: Path = ROOT) -> None:
     """Build the site of the checkout `source`. Raises with MkDocs's words if that fails."""
     result = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--site-dir", folder, *options],
+        [sys.executable, "-m", "mkdocs", "build", "--site-dir", folder],
         cwd=source,
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
         capture_output=True,

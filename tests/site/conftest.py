@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, BrowserContext
 
 from tests.site.building import CHROMIUM, build, open_browser, serve_static
+from tests.site.pages import Page, pages_of
+from theme.timeline import RUNTIME
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +17,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     build(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def pages(site: Path) -> list[Page]:
+    """All its pages."""
+    return pages_of(site)
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +39,14 @@ def browser() -> Iterator[Browser]:
         pytest.skip("needs Chromium or Chrome (Debian: apt install chromium)")
     with open_browser() as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def reader(browser: Browser, site_url: str) -> Iterator[BrowserContext]:
+    """One reader for all tests, whose browser keeps what it has loaded once."""
+    if not RUNTIME.exists():
+        pytest.skip("needs the runtime of the Run button: make, with npm and PyPI")
+    size = {"width": 1280, "height": 1000}
+    context = browser.new_context(base_url=site_url, viewport=size)
+    yield context
+    context.close()

@@ -63,6 +63,6 @@ class Page:
         return found
 
 
-def pages(site: Path) -> list[Page]:
-    """All pages of the built site, the one for missing pages included."""
+def pages_of(site: Path) -> list[Page]:
+    """All pages of a built site, the one for missing pages included."""
     return [Page(file, site) for file in sorted(site.rglob("*.html"))]

@@ -11,7 +11,7 @@ import pytest
 
 from runner.server import ROOT, free_port, start
 from tests.site.building import build
-from tests.site.pages import Page, pages
+from tests.site.pages import Page, pages_of
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def copy(tmp_path: Path) -> Path:
 
 def test_without_its_runtime_the_site_has_no_run_button(copy: Path, tmp_path: Path):
     build(tmp_path / "site", source=copy)
-    for page in pages(tmp_path / "site"):
+    for page in pages_of(tmp_path / "site"):
         assert not page.soup.find("run-scene")
     assert Page(tmp_path / "site/index.html", tmp_path / "site").soup.select(
         "svg.timeline"
@@ -97,8 +97,8 @@ def test_zensical_builds_the_same_pages(copy: Path, site: Path):
         text=True,
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    theirs = {page.path: page for page in pages(copy / "site")}
-    for ours in pages(site):
+    theirs = {page.path: page for page in pages_of(copy / "site")}
+    for ours in pages_of(site):
         assert theirs[ours.path].blocks == ours.blocks
         assert [p["id"] for p in theirs[ours.path].soup.select(".proof")] == [
             p["id"] for p in ours.soup.select(".proof")

@@ -3,8 +3,6 @@
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
-from tests.site.pages import pages
-
 HOST = "site.invalid"
 
 
@@ -14,9 +12,9 @@ def target(site: Path, url: str) -> Path:
     return file / "index.html" if file.is_dir() else file
 
 
-def test_links_anchors_and_loads_resolve_on_this_host(site):
-    ids = {page.file: page.ids for page in pages(site)}
-    for page in pages(site):
+def test_links_anchors_and_loads_resolve_on_this_host(site, pages):
+    ids = {page.file: page.ids for page in pages}
+    for page in pages:
         here = f"http://{HOST}{page.path}"
         for kind, urls in (("link", page.links), ("load", page.loads)):
             for url in urls:
@@ -30,7 +28,7 @@ def test_links_anchors_and_loads_resolve_on_this_host(site):
                     assert unquote(whole.fragment) in ids[file], (page, url)
 
 
-def test_every_id_of_a_page_is_there_once(site):
-    for page in pages(site):
+def test_every_id_of_a_page_is_there_once(pages):
+    for page in pages:
         all_ids = [tag["id"] for tag in page.soup.find_all(id=True)]
         assert len(all_ids) == len(set(all_ids)), page

@@ -5,7 +5,6 @@ import textwrap
 from pathlib import Path
 
 from runner.server import ROOT
-from tests.site.pages import pages
 
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
 SOURCES = {
@@ -24,8 +23,8 @@ def is_a_run_of_lines_of(code: str, file: Path) -> bool:
     )
 
 
-def test_every_block_is_python_from_a_tested_file_or_a_session(site):
-    for page in pages(site):
+def test_every_block_is_python_from_a_tested_file_or_a_session(pages):
+    for page in pages:
         for block in page.blocks:
             assert block.language in ("python", "console"), (page, block)
             if block.language == "python":
@@ -38,9 +37,9 @@ def test_every_block_is_python_from_a_tested_file_or_a_session(site):
                     )
 
 
-def test_a_block_titled_as_a_file_is_the_whole_file(site):
+def test_a_block_titled_as_a_file_is_the_whole_file(pages):
     shown = set()
-    for page in pages(site):
+    for page in pages:
         for block in page.blocks:
             if block.language == "python" and "::" not in block.title:
                 file = ROOT / block.title
@@ -62,13 +61,10 @@ def test_every_example_is_exercised_by_the_tests_of_its_page():
         assert f"examples.{page}.{name}:app" in strings, file
 
 
-def test_every_claim_of_a_page_is_shown_as_a_proof(site):
+def test_every_claim_of_a_page_is_shown_as_a_proof(pages):
     """A test of a page's module that no page shows proves nothing to a reader."""
     shown = {
-        block.title
-        for page in pages(site)
-        for block in page.blocks
-        if "::" in block.title
+        block.title for page in pages for block in page.blocks if "::" in block.title
     }
     for page in sorted((ROOT / "docs").glob("*.md")):
         module = ROOT / "tests" / f"test_{page.stem.replace('-', '_')}.py"
@@ -79,8 +75,8 @@ def test_every_claim_of_a_page_is_shown_as_a_proof(site):
                 assert f"tests/{module.name}::{node.name}" in shown
 
 
-def test_no_page_has_an_address_of_a_registry_or_a_machine(site):
-    for page in pages(site):
+def test_no_page_has_an_address_of_a_registry_or_a_machine(pages):
+    for page in pages:
         text = page.file.read_text()
         assert "/work/" not in text
         assert "/home/" not in text

@@ -19,7 +19,7 @@ for (const file of own) {
   python.FS.writeFile(`/env/${file}`, fs.readFileSync(file))
 }
 const archive = await python.runPythonAsync(`
-import compileall, io, pathlib, sys, zipfile
+import compileall, io, pathlib, zipfile
 
 LEFT_OUT = ("fastapi/cli", "anyio/_backends/_trio", "anyio/pytest_plugin", "pydantic/v1/", "pydantic/mypy")
 env = pathlib.Path("/env")

@@ -55,7 +55,7 @@ customElements.define("run-scene", class extends HTMLElement {
     this.figure ??= make("figure", { className: "timeline" })
     this.output ??= make("pre", { className: "output", tabIndex: 0 })
     this.output.setAttribute("role", "region")
-    this.output.setAttribute("aria-label", "What the run prints")
+    this.output.setAttribute("aria-label", `What ${this.getAttribute("example")} prints`)
     this.output.textContent = ""
     this.append(this.figure, this.output)
     this.status.textContent = worker ? "Running…"

@@ -1,0 +1,81 @@
+"""Starts servers from a process that has imported FastAPI and uvicorn already.
+
+Importing them is most of what a start costs, and the tests start hundreds of servers.
+A server is still a process of its own that runs uvicorn's command line: it is forked
+from `multiprocessing`'s fork server, which does nothing but import and fork.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from multiprocessing import get_context, reduction
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from signal import Signals
+from typing import Any, TextIO
+
+_fork_server = get_context("forkserver")
+_fork_server.set_forkserver_preload(["uvicorn.main", "fastapi", "runner.observed"])
+
+
+class WarmProcess:
+    """A forked process, with the part of `subprocess.Popen` that a `Server` uses."""
+
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+    ) -> None:
+        """Do what ``python -m MODULE ARGUMENTS`` does in the folder `cwd`, with only `env`."""
+        read, write = os.pipe()
+        self.stdout: TextIO = open(read)  # noqa: SIM115 - its reader closes it
+        output: Any = reduction.DupFd(write)
+        self._process: BaseProcess = _fork_server.Process(
+            target=_run, args=(module, list(arguments), str(cwd), dict(env), output)
+        )
+        self._process.start()
+        os.close(write)
+        assert self._process.pid
+        self.pid = self._process.pid
+
+    def send_signal(self, signal: Signals) -> None:
+        """Send a signal to the process, unless it has ended."""
+        if self._process.exitcode is None:
+            os.kill(self.pid, signal)
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end; return the exit code, or minus the signal that ended it."""
+        self._process.join(timeout)
+        code = self._process.exitcode
+        if code is None:
+            raise subprocess.TimeoutExpired([], timeout or 0)
+        return code
+
+
+def _run(
+    module: str, arguments: list[str], cwd: str, env: dict[str, str], output: Any
+) -> None:
+    os.setsid()
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(env)
+    null, out = os.open(os.devnull, os.O_RDONLY), output.detach()
+    for descriptor, standard in ((null, 0), (out, 1), (out, 2)):
+        os.dup2(descriptor, standard)
+    os.close(out)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    sys.dont_write_bytecode = bool(env.get("PYTHONDONTWRITEBYTECODE"))
+    project = str(Path(__file__).parent.parent)
+    sys.path[:] = [cwd, *(path for path in sys.path if path not in ("", project))]
+    sys.argv[:] = [module, *arguments]
+    if module == "runner.observed":
+        from runner.observed import main
+    else:
+        from uvicorn.main import main
+    main()
