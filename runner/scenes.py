@@ -1,6 +1,6 @@
 """The scenes of the site: which example is performed, and by which requests."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 
@@ -29,10 +29,18 @@ class Scene:
     """Why the browser's imitation would not show what a server does; empty: it does."""
     name: str = ""
     """Named as its example, unless the example has several scenes."""
+    until: str = ""
+    """Over when the server has printed this; empty: when all background tasks have ended."""
 
 
 _TASK = Request("POST", "/task")
 _MULTI_TASK = Request("POST", "/multi-task")
+
+_THUMBNAIL = Request("POST", "/thumbnail")
+
+_FOUR_THUMBNAILS = [_THUMBNAIL, *[replace(_THUMBNAIL, delay=0.1)] * 3]
+
+_NO_THREADS = "there are no threads that could run out"
 
 _ALL = [
     Scene("background_tasks/first_task", (_TASK,)),
@@ -61,7 +69,15 @@ _ALL = [
     Scene("multiple_tasks/first_failure", (_MULTI_TASK,)),
     Scene("multiple_tasks/each_on_its_own", (_MULTI_TASK,)),
     Scene(
-        "conclusion/blocking_call",
+        "conclusion/heavy_computation",
+        (
+            Request("POST", "/forecast"),
+            *[Request("GET", "/ping", after="compute_forecast: started")] * 3,
+        ),
+        not_in_browser="there are no threads that could take turns",
+    ),
+    Scene(
+        "def_or_async/blocking_call",
         (
             Request("POST", "/report"),
             Request("GET", "/ping", after="build_report: started"),
@@ -69,12 +85,50 @@ _ALL = [
         not_in_browser="client and server would share the one thread that is blocked",
     ),
     Scene(
-        "conclusion/heavy_computation",
+        "def_or_async/blocking_call",
         (
-            Request("POST", "/forecast"),
-            *[Request("GET", "/ping", after="compute_forecast: started")] * 3,
+            Request("POST", "/report-in-thread"),
+            Request("GET", "/ping", after="build_report_in_thread: started"),
         ),
-        not_in_browser="there are no threads that could take turns",
+        name="def_or_async/in_a_thread",
+    ),
+    Scene(
+        "def_or_async/shared_threads",
+        (
+            *_FOUR_THUMBNAILS,
+            Request("GET", "/def", delay=0.1),
+            Request("GET", "/async-def"),
+        ),
+        not_in_browser=_NO_THREADS,
+    ),
+    Scene(
+        "def_or_async/files_need_threads",
+        (
+            *_FOUR_THUMBNAILS,
+            Request("GET", "/prices", delay=0.1),
+        ),
+        not_in_browser=_NO_THREADS,
+    ),
+    Scene(
+        "def_or_async/own_limiter",
+        (
+            *[Request("POST", f"/thumbnails/{n}", delay=0.1) for n in (1, 2, 3)],
+            Request("GET", "/def", after="thumbnail 2: started"),
+        ),
+        not_in_browser=_NO_THREADS,
+    ),
+    Scene("def_or_async/two_pools", (_TASK,), not_in_browser="it has neither pool"),
+    Scene("def_or_async/never_awaited", (Request("POST", "/mails"),)),
+    Scene(
+        "def_or_async/back_to_the_loop",
+        (_THUMBNAIL,),
+        not_in_browser="nothing runs outside the event loop's thread",
+    ),
+    Scene(
+        "def_or_async/time_limit",
+        (_TASK,),
+        not_in_browser="an imitated thread cannot be left running",
+        until="build_report: done",
     ),
 ]
 

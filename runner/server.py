@@ -67,8 +67,10 @@ class Server:
         with self._news:
             return list(self._lines)
 
-    def wait_for(self, pattern: str, *, start: int = 0, timeout: float = 10) -> Line:
-        """Return the first line that the regular expression is found in.
+    def wait_for(
+        self, pattern: str, *, nth: int = 1, start: int = 0, timeout: float = 10
+    ) -> Line:
+        """Return the first, or `nth`, line that the regular expression is found in.
 
         Lines before index `start` of `lines` do not count. Raises `ServerError`
         with everything printed if there is none within `timeout` seconds, or
@@ -79,7 +81,8 @@ class Server:
         with self._news:
             while True:
                 for line in self._lines[seen:]:
-                    if re.search(pattern, line.text):
+                    nth -= bool(re.search(pattern, line.text))
+                    if not nth:
                         return line
                 seen = max(start, len(self._lines))
                 left = deadline - time.monotonic()

@@ -27,11 +27,12 @@ def test_a_recording_is_of_the_scene_as_it_is_now(name: str):
     assert load(name)["scene"] == json.loads(json.dumps(asdict(SCENES[name])))
 
 
-def test_every_example_has_a_scene_and_every_recording_too():
-    examples = {f"{f.parent.name}/{f.stem}" for f in (ROOT / "examples").rglob("*.py")}
+def test_every_scene_is_recorded_and_shown_on_the_page_of_its_example():
     recordings = (ROOT / "docs/recordings").rglob("*.json")
-    assert {scene.example for scene in SCENES.values()} == examples
     assert {f"{f.parent.name}/{f.stem}" for f in recordings} == set(SCENES)
+    for name, scene in SCENES.items():
+        page = scene.example.split("/")[0].replace("_", "-")
+        assert f"```timeline\n{name}\n```" in (ROOT / f"docs/{page}.md").read_text()
 
 
 @pytest.mark.parametrize(

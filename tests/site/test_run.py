@@ -17,7 +17,9 @@ from theme.timeline import RUNTIME
 pytestmark = pytest.mark.slow
 
 PAGES = {
-    page: page.replace("_", "-") for page in ("background_tasks", "multiple_tasks")
+    (page := name.split("/")[0]): page.replace("_", "-")
+    for name, scene in SCENES.items()
+    if not scene.not_in_browser
 }
 MOST_TO_LOAD = 9_500_000
 """Bytes that the first click may load, compressed."""

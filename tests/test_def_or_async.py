@@ -1,0 +1,267 @@
+"""The statements of docs/def-or-async.md."""
+
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from runner import Server, serve
+from runner.server import ROOT
+
+
+def order(server: Server, *beginnings: str) -> list[int]:
+    """Where in the server's terminal the first lines that hold these texts are."""
+    lines = [line.text for line in server.lines]
+    return [next(i for i, t in enumerate(lines) if b in t) for b in beginnings]
+
+
+def test_a_blocking_call_in_an_async_def_task_stops_every_other_request():
+    """While an `async def` task makes a blocking call, another request gets no answer."""
+    with (
+        serve("examples.def_or_async.blocking_call:app") as server,
+        httpx.Client(base_url=server.url) as client,
+    ):
+        accepted = client.post("/report")
+        server.wait_for("build_report: started")
+        ping = client.get("/ping")
+        server.wait_for("GET /ping")
+        story = [line.text for line in server.lines]
+    assert accepted.json() == {"message": "Task has been queued"}
+    assert ping.json() == {"message": "pong"}
+    ping_logged = next(i for i, text in enumerate(story) if "GET /ping" in text)
+    assert story.index("build_report: done") < ping_logged
+
+
+def test_the_same_call_in_a_def_task_stops_none():
+    """The same call in a `def` task stops none: another request is answered meanwhile."""
+    with (
+        serve("examples.def_or_async.blocking_call:app") as server,
+        httpx.Client(base_url=server.url) as client,
+    ):
+        client.post("/report-in-thread")
+        server.wait_for("build_report_in_thread: started")
+        ping = client.get("/ping")
+        server.wait_for("build_report_in_thread: done")
+        answered, done = order(server, "GET /ping", "build_report_in_thread: done")
+    assert ping.json() == {"message": "pong"}
+    assert answered < done
+
+
+def fill_four_threads(server: Server) -> None:
+    """Post four slow tasks and wait until all are at work."""
+    for _ in range(4):
+        assert httpx.post(f"{server.url}/thumbnail").status_code == 200
+    server.wait_for("make_thumbnail: started", nth=4)
+
+
+@pytest.mark.parametrize("path", ["/def", "/async-def-with-a-def-dependency"])
+def test_what_needs_a_thread_waits_while_tasks_hold_them_all(path: str):
+    """While `def` tasks hold all threads, a `def` endpoint waits, and so does an `async def` endpoint with a `def` dependency."""
+    with serve("examples.def_or_async.shared_threads:app") as server:
+        fill_four_threads(server)
+        answer = httpx.get(f"{server.url}{path}")
+        done, answered = order(server, "make_thumbnail: done", f"GET {path} ")
+    assert answer.status_code == 200
+    assert done < answered
+
+
+def test_an_async_def_endpoint_without_threads_does_not_wait():
+    """An `async def` endpoint that needs no thread is answered at once."""
+    with serve("examples.def_or_async.shared_threads:app") as server:
+        fill_four_threads(server)
+        answer = httpx.get(f"{server.url}/async-def")
+        server.wait_for("make_thumbnail: done")
+        answered, done = order(server, "GET /async-def ", "make_thumbnail: done")
+    assert answer.json() == "tea"
+    assert answered < done
+
+
+def test_nothing_pushes_back_when_the_threads_are_taken():
+    """Nothing pushes back: with all threads taken, another task is accepted at once, and waits."""
+    with serve("examples.def_or_async.shared_threads:app") as server:
+        fill_four_threads(server)
+        fifth = httpx.post(f"{server.url}/thumbnail")
+        server.wait_for("make_thumbnail: started", nth=5)
+        lines = [line.text for line in server.lines]
+    accepted = [i for i, text in enumerate(lines) if "POST /thumbnail" in text]
+    started = [i for i, text in enumerate(lines) if text == "make_thumbnail: started"]
+    assert fifth.json() == {"message": "Task has been queued"}
+    assert accepted[4] < lines.index("make_thumbnail: done") < started[4]
+
+
+def test_a_file_response_waits_for_a_thread():
+    """A `FileResponse` waits for a thread to read the file."""
+    with serve("examples.def_or_async.files_need_threads:app") as server:
+        fill_four_threads(server)
+        answer = httpx.get(f"{server.url}/prices")
+        done, answered = order(server, "make_thumbnail: done", "GET /prices")
+    assert answer.text == "item,price\ntea,3.90\n"
+    assert done < answered
+
+
+@pytest.mark.parametrize(("size", "waits"), [(2_000_000, True), (1_000, False)])
+def test_an_upload_of_more_than_a_megabyte_waits_for_a_thread(size: int, waits: bool):
+    """An upload of more than 1 MB waits for a thread to write it to disk; a smaller one stays in memory and does not."""
+    with serve("examples.def_or_async.files_need_threads:app") as server:
+        fill_four_threads(server)
+        answer = httpx.post(f"{server.url}/photo", files={"photo": b"x" * size})
+        server.wait_for("make_thumbnail: done")
+        done, answered = order(server, "make_thumbnail: done", "POST /photo")
+    assert answer.json() == {"bytes": size}
+    assert (done < answered) == waits
+
+
+def fifty_thumbnails(server: Server) -> dict[str, float]:
+    """What GET /threads says after fifty tasks have been added."""
+    with httpx.Client(base_url=server.url) as client:
+        for _ in range(50):
+            client.post("/thumbnail")
+        threads: dict[str, float] = client.get("/threads").json()
+    return threads
+
+
+def test_forty_def_tasks_run_at_once_and_the_rest_waits():
+    """Of fifty `def` tasks forty are at work, whatever the number of cores; ten wait."""
+    with serve("examples.def_or_async.how_full:app") as server:
+        threads = fifty_thumbnails(server)
+    assert threads == {"limit": 40, "at_work": 40, "waiting": 10}
+
+
+def test_with_a_limit_of_a_hundred_all_fifty_run():
+    """With the limit at 100, all fifty are at work."""
+    with serve("examples.def_or_async.raised_limit:app") as server:
+        threads = fifty_thumbnails(server)
+    assert threads == {"at_work": 50, "waiting": 0}
+
+
+def test_a_limiter_of_their_own_keeps_tasks_out_of_the_shared_pool():
+    """Tasks with a `CapacityLimiter` of their own wait for each other; the shared pool stays free."""
+    with serve("examples.def_or_async.own_limiter:app") as server:
+        for number in range(4):
+            httpx.post(f"{server.url}/thumbnails/{number}")
+        server.wait_for("thumbnail .: started", nth=2)
+        answer = httpx.get(f"{server.url}/def")
+        server.wait_for("thumbnail .: done", nth=4)
+        lines = [line.text for line in server.lines if "thumbnail " in line.text]
+        answered, done = order(server, "GET /def ", "done")
+    at_work = [
+        sum(text.endswith("started") for text in lines[:n])
+        - sum(text.endswith("done") for text in lines[:n])
+        for n in range(len(lines) + 1)
+    ]
+    assert answer.json() == "ada"
+    assert answered < done
+    assert max(at_work) == 2
+
+
+def test_asyncio_to_thread_uses_another_pool():
+    """`asyncio.to_thread` uses the event loop's default executor; a `def` task does not, whatever `set_default_executor` has set."""
+    with serve("examples.def_or_async.two_pools:app") as server:
+        httpx.post(f"{server.url}/task")
+        of_the_task = server.wait_for("build_report ran in")
+        of_asyncio = server.wait_for("build_report ran in", nth=2)
+    assert of_the_task.text == "build_report ran in AnyIO worker thread"
+    assert of_asyncio.text == "build_report ran in report thread_0"
+
+
+def test_a_server_with_a_limit_on_concurrency_counts_running_tasks():
+    """With `--limit-concurrency 5`, five running tasks make the next request a 503, though their responses have left."""
+    options = ("--limit-concurrency", "5")
+    with serve("examples.def_or_async.how_full:app", *options) as server:
+        accepted = [httpx.post(f"{server.url}/thumbnail") for _ in range(5)]
+        refused = httpx.get(f"{server.url}/threads")
+    assert [answer.status_code for answer in accepted] == [200] * 5
+    assert refused.status_code == 503
+    assert refused.text == "Service Unavailable"
+
+
+@pytest.mark.parametrize("function", ["send_mail", "send_logged_mail"])
+def test_a_hidden_async_function_is_never_awaited(function: str):
+    """A lambda around an async function, or a plain decorator on it, hides it: the coroutine is never awaited, and there is a warning in place of an error."""
+    with serve("examples.def_or_async.never_awaited:app") as server:
+        answer = httpx.post(f"{server.url}/mails")
+        server.wait_for(f"RuntimeWarning: coroutine '{function}' was never awaited")
+        server.stop()
+        printed = [line.text for line in server.lines if "mail sent" in line.text]
+        assert not any("ERROR" in line.text for line in server.lines)
+        assert order(server, "send_logged_mail: called")
+    assert answer.status_code == 200
+    assert printed == ["mail sent to partial", "mail sent to function"]
+
+
+def test_a_partial_of_an_async_function_is_awaited():
+    """`functools.partial` of an async function is recognised and awaited."""
+    with serve("examples.def_or_async.never_awaited:app") as server:
+        httpx.post(f"{server.url}/mails")
+        server.wait_for("mail sent to partial")
+
+
+def test_a_coroutine_in_the_place_of_a_function_fails_after_the_response():
+    """`add_task(send_mail(...))` adds a coroutine in the place of a function: `200`, then a `TypeError` in the log."""
+    with serve("examples.def_or_async.called_too_early:app") as server:
+        answer = httpx.post(f"{server.url}/called")
+        server.wait_for("TypeError: the first argument must be callable")
+        server.stop()
+        assert not any("mail sent" in line.text for line in server.lines)
+    assert answer.status_code == 200
+
+
+def test_a_wrong_argument_fails_after_the_response():
+    """A wrong argument is noticed when the task is called: `200`, then a `TypeError` in the log."""
+    with serve("examples.def_or_async.called_too_early:app") as server:
+        answer = httpx.post(f"{server.url}/wrong-argument")
+        server.wait_for("TypeError: .*unexpected keyword argument 'address'")
+        server.stop()
+        assert not any("mail sent" in line.text for line in server.lines)
+    assert answer.status_code == 200
+
+
+def test_a_def_task_can_run_an_async_function_on_the_event_loop():
+    """`anyio.from_thread.run` runs an async function on the event loop while the `def` task waits for it."""
+    with serve("examples.def_or_async.back_to_the_loop:app") as server:
+        httpx.post(f"{server.url}/thumbnail")
+        server.wait_for("make_thumbnail ends in AnyIO worker thread")
+        notified, ended = order(server, "notify ran in MainThread", "make_thumbnail")
+    assert notified < ended
+
+
+def test_a_def_task_has_no_running_event_loop():
+    """A `def` task has no running event loop: `get_running_loop` and `asyncio.create_task` raise `RuntimeError`."""
+    with serve("examples.def_or_async.back_to_the_loop:app") as server:
+        httpx.post(f"{server.url}/thumbnail")
+        server.wait_for("in make_thumbnail_wrongly")
+        server.wait_for("RuntimeError: no running event loop")
+
+
+def test_a_timeout_ends_a_task_that_awaits():
+    """`asyncio.timeout` ends a task that awaits."""
+    with serve("examples.def_or_async.time_limit:app") as server:
+        httpx.post(f"{server.url}/task")
+        accepted = server.wait_for("POST /task")
+        given_up = server.wait_for("fetch_rates: given up")
+    assert 0.2 < given_up.time - accepted.time < 0.9
+
+
+def test_a_timeout_ends_the_wait_for_a_thread_and_not_the_thread():
+    """Around a thread, `asyncio.timeout` ends the wait; the thread works on to its end."""
+    with serve("examples.def_or_async.time_limit:app") as server:
+        httpx.post(f"{server.url}/task")
+        server.wait_for("build_report: done")
+        given_up, done = order(
+            server, "build_report_in_time: given up", "build_report: done"
+        )
+    assert given_up < done
+
+
+def test_a_type_checker_finds_both_mistakes(tmp_path):
+    """Without the two `Any`, mypy reports both."""
+    source = (ROOT / "examples/def_or_async/called_too_early.py").read_text()
+    mistakes = tmp_path / "mistakes.py"
+    mistakes.write_text(source.replace("call: Any", "call").replace(": Any =", " ="))
+    command = [sys.executable, "-m", "mypy", "--strict", mistakes]
+    found = subprocess.run(command, capture_output=True, text=True).stdout
+    assert (
+        'Argument 1 to "add_task" of "BackgroundTasks" has incompatible type' in found
+    )
+    assert 'Unexpected keyword argument "address" for "add_task"' in found
