@@ -7,6 +7,8 @@ in_venv := .venv/bin/
 runtime := theme/overrides/assets/run/env.zip
 install := $(in_venv)python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+older := .cache/fastapi-0.105.0 .cache/fastapi-0.117.1
+
 export NO_MKDOCS_2_WARNING := 1
 
 .PHONY: serve test record audit constraints
@@ -15,7 +17,7 @@ serve: .venv/for-site $(runtime)
 	$(in_venv)watchfiles --filter python \
 	  "$(in_venv)python -m mkdocs serve --livereload --dev-addr 127.0.0.1:$(PORT)" theme
 
-test: .venv/for-tests node_modules/axe-core $(runtime)
+test: .venv/for-tests node_modules/axe-core $(runtime) $(older)
 	$(in_venv)python -m pytest
 
 # Performs every scene again and rewrites docs/recordings.
@@ -41,6 +43,12 @@ audit: .venv/for-tests node_modules/lighthouse $(runtime)
 .venv/for-tests: .venv/for-site
 	$(install) --group tests
 	touch $@
+
+# Older versions, for the tests that show what has changed since.
+.cache/fastapi-%: | .venv/for-site
+	@$(in_venv)python -m pip install --quiet --disable-pip-version-check --target $@ \
+	  fastapi==$* uvicorn==0.54.0 python-multipart==0.0.34 2>.cache/older.log \
+	|| echo "FastAPI $*: could not be installed, see .cache/older.log."
 
 # Where there is no npm, PyPI has one. Without either the tests that need it skip and say so.
 npm_install := npm install --silent --no-package-lock --no-audit --no-fund

@@ -117,6 +117,7 @@ class _Run:
             "path": request["path"],
             "sent": time.time(),
             "received": None,
+            "left": False,
             "handed_over": None,
             "status": None,
             "body": "",

@@ -10,7 +10,8 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from types import FunctionType, ModuleType
 from typing import Any, TextIO
 
@@ -60,6 +61,22 @@ def _watched(
             emit({"kind": "end", "time": time.time(), "error": name, **call})
 
         return ended
+
+    if inspect.isasyncgenfunction(function):
+
+        @functools.wraps(function)
+        async def watched_generator(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+            ended = started()
+            try:
+                async with aclosing(function(*args, **kwargs)) as items:
+                    async for item in items:
+                        yield item
+            except BaseException as error:
+                ended(error)
+                raise
+            ended(None)
+
+        return watched_generator
 
     if inspect.iscoroutinefunction(function):
 

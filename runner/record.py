@@ -79,13 +79,14 @@ def _answer(client: httpx.Client, request: Request) -> dict[str, Any]:
     sent = time.time()
     with client.stream(request.method, request.path, json=request.json) as response:
         time.sleep(request.pause)
-        body = response.read()
+        body = b"" if request.leaves else response.read()
     received = time.time()
     return {
         "method": request.method,
         "path": request.path,
         "sent": sent,
         "received": received,
+        "left": request.leaves,
         "status": response.status_code,
         "body": body.decode() if len(body) < 1000 else f"{len(body)} bytes",
     }

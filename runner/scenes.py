@@ -17,6 +17,8 @@ class Request:
     """Seconds to wait before sending, counted from then."""
     pause: float = 0
     """Seconds for which the client reads nothing of the response's body."""
+    leaves: bool = False
+    """Whether the client goes away after that, without having read it."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ _THUMBNAIL = Request("POST", "/thumbnail")
 
 _FOUR_THUMBNAILS = [_THUMBNAIL, *[replace(_THUMBNAIL, delay=0.1)] * 3]
 
+_NO_CONNECTION = "there is no connection that could be slow"
 _NO_THREADS = "there are no threads that could run out"
 
 _ALL = [
@@ -52,7 +55,7 @@ _ALL = [
     Scene(
         "background_tasks/after_the_response",
         (Request("GET", "/export", pause=0.5),),
-        not_in_browser="there is no connection that could be slow",
+        not_in_browser=_NO_CONNECTION,
     ),
     Scene("multiple_tasks/in_order", (_MULTI_TASK,)),
     Scene(
@@ -130,6 +133,26 @@ _ALL = [
         not_in_browser="an imitated thread cannot be left running",
         until="build_report: done",
     ),
+    Scene(
+        "when_it_runs/behind_a_middleware",
+        (Request("GET", "/export", pause=0.5),),
+        not_in_browser=_NO_CONNECTION,
+    ),
+    Scene(
+        "when_it_runs/stalled_download",
+        (Request("GET", "/export"),),
+        not_in_browser=_NO_CONNECTION,
+    ),
+    Scene("when_it_runs/after_the_last_chunk", (Request("GET", "/export"),)),
+    Scene("when_it_runs/after_the_last_event", (Request("GET", "/answer"),)),
+    Scene("when_it_runs/two_middlewares", (_TASK,)),
+    Scene("when_it_runs/task_of_a_middleware", (_TASK,)),
+    Scene(
+        "when_it_runs/client_gone",
+        (Request("GET", "/export", pause=0.5, leaves=True),),
+        not_in_browser="there is no connection to close",
+    ),
+    Scene("when_it_runs/a_task_adds_a_task", (Request("POST", "/orders"),)),
 ]
 
 SCENES = {scene.name or scene.example: scene for scene in _ALL}

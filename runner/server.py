@@ -121,6 +121,7 @@ def serve(
 ) -> Iterator[Server]:
     """Run ``uvicorn TARGET OPTIONS`` on a free port of this machine.
 
+    The HTTP parser is the one that uvicorn brings, unless `options` name another.
     `target` is what uvicorn takes, such as ``examples.multiple_tasks.in_order:app``;
     it is imported from `cwd`. `env` is added to this process's environment.
     The block starts when the server answers; at its end the process, and every

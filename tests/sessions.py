@@ -78,6 +78,7 @@ class Session:
             encoding="utf-8",
             withexitstatus=True,
         )
+        printed = re.sub(r"\x1b\[[\d;]*m", "", printed)  # curl prints names in bold
         printed = self._as_published(printed.replace("\r\n", "\n"))
         assert code == 0, f"$ {typed}\nended with {code}:\n{printed}"
         assert re.fullmatch(_pattern(output.rstrip()), printed.rstrip(), re.DOTALL), (

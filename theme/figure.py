@@ -63,12 +63,16 @@ def draw(recording: dict[str, Any]) -> str:
 
 def story(recording: dict[str, Any]) -> str:
     """What the timeline shows, in one or two sentences."""
-    answers = [
-        f"{r['method']} {r['path']} after {_seconds(r['received'] - r['sent'])}"
-        for r in recording["requests"]
-        if r["received"] is not None
+    answers, leavers = [
+        [
+            f"{r['method']} {r['path']} after {_seconds(r['received'] - r['sent'])}"
+            for r in recording["requests"]
+            if r["received"] is not None and r["left"] is left
+        ]
+        for left in (False, True)
     ]
     first = f"The client has the response to {_and(answers)}." if answers else ""
+    first += f"The client leaves {_and(leavers)}." if leavers else ""
     runs = []
     for task in recording["tasks"]:
         where = "on the" if task["lane"] == "event loop" else "in the"
@@ -93,7 +97,8 @@ def _bars(recording: dict[str, Any]) -> list[dict[str, Any]]:
     for r in recording["requests"]:
         waits = f"{r['method']} {r['path']}"
         if r["received"] is not None:
-            waits += f" → {r['status']} after {_seconds(r['received'] - r['sent'])}"
+            after = f"after {_seconds(r['received'] - r['sent'])}"
+            waits += f" → leaves {after}" if r["left"] else f" → {r['status']} {after}"
         end = r["received"] if r["received"] is not None else r["now"]
         bars.append(
             {
