@@ -118,6 +118,7 @@ class _Run:
             "sent": time.time(),
             "received": None,
             "left": False,
+            "error": None,
             "handed_over": None,
             "status": None,
             "body": "",

@@ -61,10 +61,13 @@ def perform(scene: Scene) -> Recording:
 
 def _send(scene: Scene, server: Server) -> list[dict[str, Any]]:
     with ExitStack() as stack:
-        clients = [  # made before the first is used: it takes long enough to be seen
-            stack.enter_context(httpx.Client(base_url=server.url, timeout=30))
-            for _ in scene.requests
-        ]
+        clients: list[httpx.Client] = []
+        for request in scene.requests:  # before the first is used: it takes a while
+            clients.append(
+                clients[-1]
+                if request.same_connection
+                else stack.enter_context(httpx.Client(base_url=server.url, timeout=30))
+            )
         threads = stack.enter_context(ThreadPoolExecutor(len(clients)))
         answers = []
         for client, request in zip(clients, scene.requests, strict=True):
@@ -76,20 +79,19 @@ def _send(scene: Scene, server: Server) -> list[dict[str, Any]]:
 
 
 def _answer(client: httpx.Client, request: Request) -> dict[str, Any]:
-    sent = time.time()
-    with client.stream(request.method, request.path, json=request.json) as response:
-        time.sleep(request.pause)
-        body = b"" if request.leaves else response.read()
-    received = time.time()
-    return {
-        "method": request.method,
-        "path": request.path,
-        "sent": sent,
-        "received": received,
-        "left": request.leaves,
-        "status": response.status_code,
-        "body": body.decode() if len(body) < 1000 else f"{len(body)} bytes",
-    }
+    seen: dict[str, Any] = {"method": request.method, "path": request.path}
+    seen |= {"left": request.leaves, "status": None, "error": None, "body": ""}
+    seen["sent"] = time.time()
+    try:
+        with client.stream(request.method, request.path, json=request.json) as response:
+            seen["status"] = response.status_code
+            time.sleep(request.pause)
+            body = b"" if request.leaves else response.read()
+            seen["body"] = body.decode() if len(body) < 1000 else f"{len(body)} bytes"
+    except httpx.TransportError as error:
+        seen["error"] = type(error).__name__
+    seen["received"] = time.time()
+    return seen
 
 
 def _requests(

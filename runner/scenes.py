@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Request:
-    """One request, sent by a client of its own on a connection of its own."""
+    """One request, sent by a client of its own unless it says otherwise."""
 
     method: str
     path: str
@@ -17,6 +17,8 @@ class Request:
     """Seconds to wait before sending, counted from then."""
     pause: float = 0
     """Seconds for which the client reads nothing of the response's body."""
+    same_connection: bool = False
+    """Whether it is sent on the connection of the request before it."""
     leaves: bool = False
     """Whether the client goes away after that, without having read it."""
 
@@ -153,6 +155,27 @@ _ALL = [
         not_in_browser="there is no connection to close",
     ),
     Scene("when_it_runs/a_task_adds_a_task", (Request("POST", "/orders"),)),
+    Scene(
+        "when_a_task_fails/broken_connection",
+        (
+            Request("POST", "/orders"),
+            Request("GET", "/report", delay=0.1, same_connection=True),
+        ),
+        not_in_browser="there is no connection that could break",
+    ),
+    Scene(
+        "when_a_task_fails/broken_connection",
+        (Request("POST", "/orders"), Request("GET", "/report", delay=0.1)),
+        name="when_a_task_fails/two_connections",
+        not_in_browser="there is no connection that could break",
+    ),
+    Scene("when_a_task_fails/handler_for_all", (Request("POST", "/orders"),)),
+    Scene("when_a_task_fails/never_raises", (Request("POST", "/orders"),)),
+    Scene(
+        "when_a_task_fails/retries",
+        (Request("POST", "/orders"),),
+        not_in_browser="the library is not loaded there",
+    ),
 ]
 
 SCENES = {scene.name or scene.example: scene for scene in _ALL}

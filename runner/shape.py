@@ -10,11 +10,11 @@ def shape(recording: dict[str, Any]) -> Shape:
     """Lanes, order, overlap, errors, printed lines, and what ends after which response.
 
     Two functions overlap if the shorter ran for more than half of its time beside
-    the longer.
+    the longer. One of less than a millisecond overlaps with none.
     """
     requests, tasks = recording["requests"], recording["tasks"]
     return (
-        tuple((r["method"], r["path"], r["status"]) for r in requests),
+        tuple((r["method"], r["path"], r["status"], r["error"]) for r in requests),
         tuple(
             (
                 t["function"],
@@ -32,4 +32,4 @@ def shape(recording: dict[str, Any]) -> Shape:
 def _overlap(a: dict[str, Any], b: dict[str, Any]) -> bool:
     shorter = min(a["end"] - a["start"], b["end"] - b["start"])
     both = min(a["end"], b["end"]) - max(a["start"], b["start"])
-    return bool(both > shorter / 2)
+    return bool(shorter >= 0.001 and both > shorter / 2)

@@ -79,7 +79,7 @@ class Session:
             withexitstatus=True,
         )
         printed = re.sub(r"\x1b\[[\d;]*m", "", printed)  # curl prints names in bold
-        printed = self._as_published(printed.replace("\r\n", "\n"))
+        printed = self._as_published(printed.replace("\r", ""))
         assert code == 0, f"$ {typed}\nended with {code}:\n{printed}"
         assert re.fullmatch(_pattern(output.rstrip()), printed.rstrip(), re.DOTALL), (
             f"$ {typed}\nshown:\n{output.rstrip()}\nprinted:\n{printed.rstrip()}"

@@ -63,16 +63,20 @@ def draw(recording: dict[str, Any]) -> str:
 
 def story(recording: dict[str, Any]) -> str:
     """What the timeline shows, in one or two sentences."""
-    answers, leavers = [
-        [
-            f"{r['method']} {r['path']} after {_seconds(r['received'] - r['sent'])}"
-            for r in recording["requests"]
-            if r["received"] is not None and r["left"] is left
-        ]
-        for left in (False, True)
-    ]
-    first = f"The client has the response to {_and(answers)}." if answers else ""
-    first += f"The client leaves {_and(leavers)}." if leavers else ""
+    ends: dict[str, list[str]] = {"has the response to": [], "leaves": [], "loses": []}
+    for r in recording["requests"]:
+        if r["received"] is not None:
+            end = (
+                "loses"
+                if r["error"]
+                else "leaves"
+                if r["left"]
+                else "has the response to"
+            )
+            after = f"after {_seconds(r['received'] - r['sent'])}"
+            after += f" ({r['error']})" if r["error"] else ""
+            ends[end].append(f"{r['method']} {r['path']} {after}")
+    first = " ".join(f"The client {end} {_and(of)}." for end, of in ends.items() if of)
     runs = []
     for task in recording["tasks"]:
         where = "on the" if task["lane"] == "event loop" else "in the"
@@ -98,7 +102,9 @@ def _bars(recording: dict[str, Any]) -> list[dict[str, Any]]:
         waits = f"{r['method']} {r['path']}"
         if r["received"] is not None:
             after = f"after {_seconds(r['received'] - r['sent'])}"
-            waits += f" → leaves {after}" if r["left"] else f" → {r['status']} {after}"
+            waits += (
+                f" → {'leaves' if r['left'] else r['error'] or r['status']} {after}"
+            )
         end = r["received"] if r["received"] is not None else r["now"]
         bars.append(
             {
@@ -106,7 +112,7 @@ def _bars(recording: dict[str, Any]) -> list[dict[str, Any]]:
                 "lane": LANES[0],
                 "start": r["sent"],
                 "end": end,
-                "error": None,
+                "error": r["error"],
                 "handed_over": r["handed_over"],
             }
         )
