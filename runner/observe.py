@@ -18,7 +18,7 @@ from typing import Any, TextIO
 Event = dict[str, Any]
 Emit = Callable[[Event], None]
 
-_LOGGED = re.compile(r"(INFO|WARNING|ERROR): ")
+_LOGGED = re.compile(r"(INFO|WARNING|ERROR): |\d{4}-\d\d-\d\d ")
 
 EVENT_LOOP = "event loop"
 THREAD_POOL = "thread pool"

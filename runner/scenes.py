@@ -176,6 +176,16 @@ _ALL = [
         (Request("POST", "/orders"),),
         not_in_browser="the library is not loaded there",
     ),
+    Scene(
+        "why_it_never_ran/raised_after",
+        (
+            Request("GET", "/raised/tea"),
+            Request("GET", "/returned/tea", delay=0.1),
+        ),
+    ),
+    Scene("why_it_never_ran/work_on_error", (Request("POST", "/orders/tea"),)),
+    Scene("why_it_never_ran/own_response", (Request("POST", "/replaced"),)),
+    Scene("why_it_never_ran/after_yield", (Request("POST", "/orders"),)),
 ]
 
 SCENES = {scene.name or scene.example: scene for scene in _ALL}
