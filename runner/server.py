@@ -128,10 +128,9 @@ def serve(
     process that it started, is gone. Raises `ServerError` if the server does
     not answer within `START_TIMEOUT` seconds.
     """
-    with serve_module(
-        "uvicorn", target, "--port", "0", *options, cwd=cwd, env=env
-    ) as s:
-        yield s
+    arguments = (target, "--port", "0", "--http", "h11", *options)
+    with serve_module("uvicorn", *arguments, cwd=cwd, env=env) as server:
+        yield server
 
 
 @contextmanager
