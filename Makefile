@@ -7,7 +7,7 @@ in_venv := .venv/bin/
 runtime := theme/overrides/assets/run/env.zip
 install := $(in_venv)python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-older := .cache/fastapi-0.105.0 .cache/fastapi-0.117.1
+older := .cache/fastapi-0.105.0 .cache/fastapi-0.115.0 .cache/fastapi-0.117.1
 
 export NO_MKDOCS_2_WARNING := 1
 

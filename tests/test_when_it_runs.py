@@ -126,6 +126,7 @@ def test_with_starlette_0_27_the_next_request_waited():
     ):
         client.post("/task")
         client.get("/openapi.json")
+        server.wait_for("GET /openapi.json")
         done, answered = order(server, "send_receipt: done", "GET /openapi.json")
     assert done < answered
 
