@@ -21,8 +21,8 @@ def texts(server: Server) -> list[str]:
 
 def connections(server: Server) -> list[str]:
     """The client's end of the connection of each POST /orders, as the server logs it."""
-    server.wait_for("POST /orders", nth=2)
-    return [text.split()[1] for text in texts(server) if "POST /orders" in text]
+    server.wait_for("POST /orders HTTP", nth=2)
+    return [text.split()[1] for text in texts(server) if "POST /orders HTTP" in text]
 
 
 def test_the_client_has_its_200_and_the_log_has_a_traceback():
