@@ -38,12 +38,14 @@ class Scene:
 
 
 _TASK = Request("POST", "/task")
+_ORDER = Request("POST", "/orders")
 _MULTI_TASK = Request("POST", "/multi-task")
 
 _THUMBNAIL = Request("POST", "/thumbnail")
 
 _FOUR_THUMBNAILS = [_THUMBNAIL, *[replace(_THUMBNAIL, delay=0.1)] * 3]
 
+_NO_DATABASE = "the database library is not loaded there"
 _NO_CONNECTION = "there is no connection that could be slow"
 _NO_THREADS = "there are no threads that could run out"
 
@@ -154,26 +156,26 @@ _ALL = [
         (Request("GET", "/export", pause=0.5, leaves=True),),
         not_in_browser="there is no connection to close",
     ),
-    Scene("when_it_runs/a_task_adds_a_task", (Request("POST", "/orders"),)),
+    Scene("when_it_runs/a_task_adds_a_task", (_ORDER,)),
     Scene(
         "when_a_task_fails/broken_connection",
         (
-            Request("POST", "/orders"),
+            _ORDER,
             Request("GET", "/report", delay=0.1, same_connection=True),
         ),
         not_in_browser="there is no connection that could break",
     ),
     Scene(
         "when_a_task_fails/broken_connection",
-        (Request("POST", "/orders"), Request("GET", "/report", delay=0.1)),
+        (_ORDER, Request("GET", "/report", delay=0.1)),
         name="when_a_task_fails/two_connections",
         not_in_browser="there is no connection that could break",
     ),
-    Scene("when_a_task_fails/handler_for_all", (Request("POST", "/orders"),)),
-    Scene("when_a_task_fails/never_raises", (Request("POST", "/orders"),)),
+    Scene("when_a_task_fails/handler_for_all", (_ORDER,)),
+    Scene("when_a_task_fails/never_raises", (_ORDER,)),
     Scene(
         "when_a_task_fails/retries",
-        (Request("POST", "/orders"),),
+        (_ORDER,),
         not_in_browser="the library is not loaded there",
     ),
     Scene(
@@ -185,7 +187,32 @@ _ALL = [
     ),
     Scene("why_it_never_ran/work_on_error", (Request("POST", "/orders/tea"),)),
     Scene("why_it_never_ran/own_response", (Request("POST", "/replaced"),)),
-    Scene("why_it_never_ran/after_yield", (Request("POST", "/orders"),)),
+    Scene("why_it_never_ran/after_yield", (_ORDER,)),
+    Scene("sessions_and_dependencies/merged", (_ORDER,)),
+    Scene("sessions_and_dependencies/when_it_ends", (_ORDER,)),
+    Scene("sessions_and_dependencies/scope_function", (_ORDER,)),
+    Scene(
+        "sessions_and_dependencies/row_not_found",
+        (_ORDER,),
+        not_in_browser=_NO_DATABASE,
+    ),
+    Scene(
+        "sessions_and_dependencies/row_found", (_ORDER,), not_in_browser=_NO_DATABASE
+    ),
+    Scene(
+        "sessions_and_dependencies/pool_exhausted",
+        (_ORDER, replace(_ORDER, delay=0.1), replace(_ORDER, delay=0.1)),
+        not_in_browser=_NO_DATABASE,
+    ),
+    Scene(
+        "sessions_and_dependencies/pool_deadlock",
+        (_ORDER, replace(_ORDER, delay=0.1)),
+        not_in_browser=_NO_DATABASE,
+    ),
+    Scene(
+        "sessions_and_dependencies/one_at_a_time",
+        (Request("POST", "/labels"), Request("POST", "/labels", delay=0.1)),
+    ),
 ]
 
 SCENES = {scene.name or scene.example: scene for scene in _ALL}
