@@ -27,8 +27,8 @@ from runner.observe import (
     Event,
     calls,
     printed,
+    run_watched,
     since,
-    watch_functions,
     watch_output,
 )
 from theme.figure import draw
@@ -194,10 +194,9 @@ async def perform(source: str, requests: str, post: Post) -> None:
     drawing = asyncio.ensure_future(run.draw_while_running())
     try:
         module = ModuleType("main")
-        exec(compile(source, "main.py", "exec"), vars(module))
-        watch_functions(
-            module, run.emit, lambda: THREAD_POOL if _in_thread.get() else EVENT_LOOP
-        )
+        module.__file__ = "main.py"
+        where = lambda: THREAD_POOL if _in_thread.get() else EVENT_LOOP  # noqa: E731
+        run_watched(source, module, run.emit, where)
         await run.send_all(module.app, json.loads(requests))
         recording = run.recording()
         run.post("figure", svg=draw(recording))

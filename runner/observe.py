@@ -4,14 +4,14 @@ Nothing but the standard library: the same file watches an example under uvicorn
 and in a reader's browser.
 """
 
+import ast
 import functools
 import inspect
 import re
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import FunctionType, ModuleType
 from typing import Any, TextIO
 
@@ -30,29 +30,48 @@ def lane() -> str:
     return EVENT_LOOP if in_main else THREAD_POOL
 
 
-def watch_functions(
-    module: ModuleType, emit: Emit, where: Callable[[], str] = lane
+def run_watched(
+    source: str, module: ModuleType, emit: Emit, where: Callable[[], str] = lane
 ) -> None:
-    """Report each call of a function of `module` that is looked up by its name.
+    """Run an example's source in `module`, and report each call of its functions.
 
-    That is every function handed to `add_task` or called by one that was, and none
-    that a router already holds. An event has ``kind`` ("start" or "end"), ``id``,
-    ``time`` in seconds since the epoch, ``function`` and ``lane``, as `where` finds it when
-    the call starts; at the end also ``error``, the exception's class by name or None.
+    That is every function handed to `add_task` or called by one that was, and every
+    generator: dependencies with ``yield`` and streams. A route's own function, which the
+    router holds, is not reported. An event has ``kind`` ("start" or "end"), ``id``,
+    ``time`` in seconds since the epoch, ``function``, ``lane``, as `where` finds it when
+    the call starts, and ``open``, true for a generator, which is open and does not run
+    all the time; at the end also ``error``, the exception's class by name or None.
     """
+    tree = ast.parse(source)
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            watch = ast.Name("__watch_generator__", ast.Load())
+            node.decorator_list.append(ast.copy_location(watch, node))
+
+    def watch_generator(function: Callable[..., Any]) -> Callable[..., Any]:
+        return _watched(function, emit, where) if _generates(function) else function
+
+    vars(module)["__watch_generator__"] = watch_generator
+    exec(compile(tree, module.__file__ or "main.py", "exec"), vars(module))
     for name, function in list(vars(module).items()):
         if (
             isinstance(function, FunctionType)
             and function.__module__ == module.__name__
+            and not _generates(function)
         ):
             setattr(module, name, _watched(function, emit, where))
+
+
+def _generates(function: Callable[..., Any]) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
 
 def _watched(
     function: Callable[..., Any], emit: Emit, where: Callable[[], str]
 ) -> Callable[..., Any]:
     def started() -> Callable[[BaseException | None], None]:
-        call = {"function": function.__name__, "lane": where()}
+        call: Event = {"function": function.__name__, "lane": where()}
+        call["open"] = _generates(function)
         call["id"] = f"{function.__name__}-{time.perf_counter_ns()}"
         emit({"kind": "start", "time": time.time(), **call})
 
@@ -62,21 +81,44 @@ def _watched(
 
         return ended
 
-    if inspect.isasyncgenfunction(function):
+    if inspect.isgeneratorfunction(function):
 
         @functools.wraps(function)
-        async def watched_generator(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        def watched_generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
             ended = started()
             try:
-                async with aclosing(function(*args, **kwargs)) as items:
-                    async for item in items:
-                        yield item
+                yield from function(*args, **kwargs)
             except BaseException as error:
                 ended(error)
                 raise
             ended(None)
 
         return watched_generator
+
+    if inspect.isasyncgenfunction(function):
+
+        @functools.wraps(function)
+        async def watched_async_generator(
+            *args: Any, **kwargs: Any
+        ) -> AsyncIterator[Any]:
+            ended = started()
+            items = function(*args, **kwargs)
+            try:
+                item = await anext(items)
+                while True:
+                    try:
+                        yield item
+                    except BaseException as error:
+                        item = await items.athrow(error)
+                    else:
+                        item = await anext(items)
+            except StopAsyncIteration:
+                ended(None)
+            except BaseException as error:
+                ended(error)
+                raise
+
+        return watched_async_generator
 
     if inspect.iscoroutinefunction(function):
 
@@ -117,6 +159,7 @@ def calls(events: list[Event], begin: float, now: float | None = None) -> list[E
         {
             "function": e["function"],
             "lane": e["lane"],
+            "open": e["open"],
             "start": since(begin, e["time"]),
             "end": since(begin, ends.get(e["id"], {"time": now})["time"]),
             "error": ends.get(e["id"], {"error": None})["error"],

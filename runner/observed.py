@@ -6,19 +6,20 @@ The example is imported after OpenTelemetry's provider is set, so FastAPI's own
 spans of requests and background tasks are among the events.
 """
 
-import importlib
+import importlib.util
 import json
 import os
 import sys
 import threading
 from functools import cache
+from pathlib import Path
 from typing import TextIO
 
 import uvicorn.main
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
-from runner.observe import Event, watch_functions, watch_output
+from runner.observe import Event, run_watched, watch_output
 
 
 class Spans(SpanProcessor):
@@ -35,7 +36,7 @@ class Spans(SpanProcessor):
             emit({"kind": "request", "path": path, **times})
         elif span.name == "fastapi.background_task":
             name = str(attributes["code.function.name"]).rpartition(".")[2]
-            error = attributes.get("error.type")
+            error = str(attributes.get("error.type", "")).rpartition(".")[2] or None
             emit({"kind": "task", "function": name, "error": error, **times})
 
 
@@ -58,7 +59,11 @@ def main() -> None:
     provider = TracerProvider()
     provider.add_span_processor(Spans())
     trace.set_tracer_provider(provider)
-    module, _, _ = sys.argv[1].partition(":")
-    watch_functions(importlib.import_module(module), emit)
+    name, _, _ = sys.argv[1].partition(":")
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    run_watched(Path(spec.origin).read_text(), module, emit)
     watch_output(emit)
     uvicorn.main.main(prog_name="uvicorn")

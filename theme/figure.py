@@ -80,7 +80,8 @@ def story(recording: dict[str, Any]) -> str:
     runs = []
     for task in recording["tasks"]:
         where = "on the" if task["lane"] == "event loop" else "in the"
-        run = f"{task['function']} runs {where} {task['lane']}"
+        does = "is open" if task["open"] else f"runs {where} {task['lane']}"
+        run = f"{task['function']} {does}"
         run += f" from {_seconds(task['start'])} to {_seconds(task['end'])}"
         runs.append(run + (f" and fails with {task['error']}" * bool(task["error"])))
     return f"{first} {_and(runs)}." if runs else first
@@ -112,6 +113,7 @@ def _bars(recording: dict[str, Any]) -> list[dict[str, Any]]:
                 "lane": LANES[0],
                 "start": r["sent"],
                 "end": end,
+                "open": False,
                 "error": r["error"],
                 "handed_over": r["handed_over"],
             }
@@ -130,7 +132,9 @@ def _bar(svg: Element, bar: dict[str, Any], whole: float, y: int, css: str) -> N
     else:
         _text(svg, start, y + 12, bar["label"], "name")
     shape = {
-        "class": f"bar {css}" + (" failed" if bar["error"] else ""),
+        "class": f"bar {css}"
+        + (" open" if bar["open"] else "")
+        + (" failed" if bar["error"] else ""),
         "x": _percent(bar["start"], whole),
         "y": str(y + 17),
         "height": str(_BAR),
