@@ -213,6 +213,14 @@ _ALL = [
         "sessions_and_dependencies/one_at_a_time",
         (Request("POST", "/labels"), Request("POST", "/labels", delay=0.1)),
     ),
+    Scene(
+        "context_and_logs/request_id",
+        (_ORDER, replace(_ORDER, delay=0.2)),
+        not_in_browser="what is logged is not shown there",
+    ),
+    Scene(
+        "context_and_logs/spans", (_ORDER,), not_in_browser="OpenTelemetry is missing"
+    ),
 ]
 
 SCENES = {scene.name or scene.example: scene for scene in _ALL}
