@@ -1,5 +1,6 @@
 """With scope="function" a dependency ends before the response and the tasks."""
 
+import time
 from collections.abc import Iterator
 from typing import Annotated
 
@@ -15,6 +16,7 @@ def open_session() -> Iterator[str]:
 
 
 def send_receipt() -> None:
+    time.sleep(0.2)  # stands in for a slow mail server
     print("send_receipt: done")
 
 

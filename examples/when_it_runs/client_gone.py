@@ -16,7 +16,7 @@ async def record_export() -> None:
 
 
 async def read_rows() -> AsyncIterator[str]:
-    for number in range(50):
+    for number in range(10):
         yield f"row {number}\n"
         await asyncio.sleep(0.2)  # stands in for a query
     print("read_rows: done")

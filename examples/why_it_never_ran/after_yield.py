@@ -1,5 +1,6 @@
 """A dependency adds one task before yield, which runs, and one after, which does not."""
 
+import time
 from collections.abc import AsyncIterator
 
 from fastapi import BackgroundTasks, Depends, FastAPI
@@ -8,6 +9,7 @@ app = FastAPI()
 
 
 def write_audit_log(text: str) -> None:
+    time.sleep(0.2)  # stands in for a slow disk
     print(f"write_audit_log: {text}")
 
 

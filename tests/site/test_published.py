@@ -18,8 +18,10 @@ def is_a_run_of_lines_of(code: str, file: Path) -> bool:
     wanted = code.splitlines()
     lines = SOURCES[file]
     return any(
-        textwrap.dedent("\n".join(lines[i : i + len(wanted)])).splitlines() == wanted
-        for i in range(len(lines) - len(wanted) + 1)
+        line.strip() == wanted[0].strip()
+        and textwrap.dedent("\n".join(lines[i : i + len(wanted)])).splitlines()
+        == wanted
+        for i, line in enumerate(lines)
     )
 
 
