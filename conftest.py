@@ -24,6 +24,11 @@ class OneByOne(LoadScopeScheduling):
         return file if file.endswith((".md", "_warm.py")) else nodeid
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: most tests wait for something."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_xdist_make_scheduler(config, log):
     """Replace xdist's distribution by file, which leaves one process with the longest."""
     return OneByOne(config, log)

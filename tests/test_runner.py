@@ -46,7 +46,8 @@ def test_the_children_of_the_process_are_gone_too():
 @pytest.mark.parametrize("signal", [SIGINT, SIGTERM, SIGKILL])
 def test_the_process_is_gone_when_its_owner_is_ended(signal):
     script = (
-        "import time\nfrom runner import serve\n"
+        "import signal, time\nfrom runner import serve\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"with serve({FIRST_TASK!r}) as server:\n"
         "    print(server.process.pid, flush=True)\n"
         "    time.sleep(60)"

@@ -135,6 +135,15 @@ def test_without_its_annotation_the_parameter_is_not_filled_in():
     assert answers == [{"never run": 1}] * 3
 
 
+def test_without_it_the_client_may_send_one():
+    """It is a query parameter then: what a client sends as one takes its place, and is a 500."""
+    with serve("examples.why_it_never_ran.not_injected:app") as server:
+        sent = {"background_tasks": "tea"}
+        answer = httpx.post(f"{server.url}/not-annotated", params=sent)
+        server.wait_for("'str' object has no attribute 'add_task'")
+    assert answer.status_code == 500
+
+
 def test_with_the_annotation_a_default_does_no_harm():
     """With the annotation a default such as `None` does no harm."""
     with serve("examples.why_it_never_ran.not_injected:app") as server:

@@ -11,7 +11,7 @@ def send_receipt() -> None:
     print("send_receipt: done")
 
 
-@app.post("/not-annotated")
+@app.post("/not-annotated", responses={500: {"description": "A client sent one"}})
 async def forget_annotation(
     background_tasks: Any = BackgroundTasks(),  # noqa: B008
 ) -> dict[str, int]:
