@@ -61,6 +61,7 @@ def test_what_needs_a_thread_waits_while_tasks_hold_them_all(path: str):
     with serve("examples.def_or_async.shared_threads:app") as server:
         fill_four_threads(server)
         answer = httpx.get(f"{server.url}{path}")
+        server.wait_for(f"GET {path} ")
         done, answered = order(server, "make_thumbnail: done", f"GET {path} ")
     assert answer.status_code == 200
     assert done < answered
@@ -95,6 +96,7 @@ def test_a_file_response_waits_for_a_thread():
     with serve("examples.def_or_async.files_need_threads:app") as server:
         fill_four_threads(server)
         answer = httpx.get(f"{server.url}/prices")
+        server.wait_for("GET /prices")
         done, answered = order(server, "make_thumbnail: done", "GET /prices")
     assert answer.text == "item,price\ntea,3.90\n"
     assert done < answered
@@ -107,6 +109,7 @@ def test_an_upload_of_more_than_a_megabyte_waits_for_a_thread(size: int, waits: 
         fill_four_threads(server)
         answer = httpx.post(f"{server.url}/photo", files={"photo": b"x" * size})
         server.wait_for("make_thumbnail: done")
+        server.wait_for("POST /photo")
         done, answered = order(server, "make_thumbnail: done", "POST /photo")
     assert answer.json() == {"bytes": size}
     assert (done < answered) == waits
