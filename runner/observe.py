@@ -44,7 +44,10 @@ def run_watched(
     """
     tree = ast.parse(source)
     for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+            and not node.decorator_list  # a lifespan is not part of any request
+        ):
             watch = ast.Name("__watch_generator__", ast.Load())
             node.decorator_list.append(ast.copy_location(watch, node))
 

@@ -8,9 +8,7 @@ app = FastAPI()
 
 
 async def send_receipt() -> None:
-    await asyncio.sleep(
-        0.5
-    )  # stands in for a mail server that takes its time to refuse
+    await asyncio.sleep(0.5)  # stands in for a slow mail server
     raise ConnectionError("the mail server refused the connection")
 
 
