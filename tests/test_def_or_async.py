@@ -190,14 +190,19 @@ def test_a_hidden_async_function_is_never_awaited(function: str):
         assert not any("ERROR" in line.text for line in server.lines)
         assert order(server, "send_logged_mail: called")
     assert answer.status_code == 200
-    assert printed == ["mail sent to partial", "mail sent to function"]
+    assert printed == [
+        "mail sent to partial",
+        "mail sent to object",
+        "mail sent to function",
+    ]
 
 
-def test_a_partial_of_an_async_function_is_awaited():
-    """`functools.partial` of an async function is recognised and awaited."""
+def test_a_partial_and_a_callable_object_are_awaited():
+    """`functools.partial` of an async function, and an object with an async `__call__`, are recognised and awaited."""
     with serve("examples.def_or_async.never_awaited:app") as server:
         httpx.post(f"{server.url}/mails")
         server.wait_for("mail sent to partial")
+        server.wait_for("mail sent to object")
 
 
 def test_a_coroutine_in_the_place_of_a_function_fails_after_the_response():

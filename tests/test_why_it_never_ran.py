@@ -23,11 +23,12 @@ def test_an_endpoint_that_raises_drops_its_tasks():
     assert answer.status_code == 404
 
 
-def test_an_endpoint_that_returns_an_error_runs_them():
-    """An endpoint that returns a response runs them, whatever its status."""
+@pytest.mark.parametrize("how", ["returned", "set"])
+def test_an_endpoint_that_returns_an_error_runs_them(how: str):
+    """An endpoint that returns runs them, whatever the status of the response that it returns or sets."""
     with serve("examples.why_it_never_ran.raised_after:app") as server:
-        answer = httpx.get(f"{server.url}/returned/tea")
-        assert printed(server, "write_audit_log") == ["write_audit_log: returned, tea"]
+        answer = httpx.get(f"{server.url}/{how}/tea")
+        assert printed(server, "write_audit_log") == [f"write_audit_log: {how}, tea"]
     assert answer.status_code == 404
 
 

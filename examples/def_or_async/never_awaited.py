@@ -22,6 +22,11 @@ def logged(function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapper
 
 
+class Mailer:
+    async def __call__(self, to: str) -> None:
+        print(f"mail sent to {to}")
+
+
 @logged
 async def send_logged_mail(to: str) -> None:
     print(f"mail sent to {to}")
@@ -32,5 +37,6 @@ async def create_mails(background_tasks: BackgroundTasks) -> dict[str, str]:
     background_tasks.add_task(lambda: send_mail("lambda"))  # never awaited
     background_tasks.add_task(send_logged_mail, "decorated")  # never awaited
     background_tasks.add_task(partial(send_mail, "partial"))
+    background_tasks.add_task(Mailer(), "object")
     background_tasks.add_task(send_mail, "function")
     return {"message": "Tasks have been queued"}

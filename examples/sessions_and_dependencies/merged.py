@@ -1,5 +1,6 @@
 """Tasks added in dependencies run first, in the order of the dependencies."""
 
+import time
 from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends, FastAPI
@@ -8,6 +9,7 @@ app = FastAPI()
 
 
 def write_audit_log(who: str) -> None:
+    time.sleep(0.2)  # stands in for a slow disk
     print(f"write_audit_log: added by {who}")
 
 

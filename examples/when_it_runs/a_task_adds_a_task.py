@@ -1,20 +1,25 @@
 """A task adds another task to the same BackgroundTasks, and that one runs too."""
 
+import time
+
 from fastapi import BackgroundTasks, FastAPI
 
 app = FastAPI()
 
 
 def charge_card(background_tasks: BackgroundTasks) -> None:
+    time.sleep(0.2)  # stands in for a slow service
     print("charge_card: done")
     background_tasks.add_task(send_receipt)
 
 
 def send_receipt() -> None:
+    time.sleep(0.2)  # stands in for a slow service
     print("send_receipt: done")
 
 
 def clear_basket() -> None:
+    time.sleep(0.2)  # stands in for a slow service
     print("clear_basket: done")
 
 

@@ -1,6 +1,7 @@
 """The tasks of a streaming response start after its last chunk."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 from fastapi import BackgroundTasks, FastAPI
@@ -10,10 +11,12 @@ app = FastAPI()
 
 
 def record_export(rows: int) -> None:
+    time.sleep(0.2)  # stands in for a slow database
     print(f"record_export: {rows} rows")
 
 
 def notify(text: str) -> None:
+    time.sleep(0.2)  # stands in for a slow service
     print(f"notify: {text}")
 
 

@@ -1,6 +1,7 @@
 """The tasks of an event stream start when the stream ends."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 from fastapi import BackgroundTasks, FastAPI
@@ -10,6 +11,7 @@ app = FastAPI()
 
 
 def archive_chat(message: str) -> None:
+    time.sleep(0.2)  # stands in for a slow database
     print(f"archive_chat: {message}")
 
 

@@ -1,5 +1,6 @@
 """A middleware adds a task of its own to every response; it runs first."""
 
+import time
 from collections.abc import Awaitable, Callable
 
 from fastapi import BackgroundTasks, FastAPI, Request, Response
@@ -9,10 +10,12 @@ app = FastAPI()
 
 
 def write_audit_log(path: str, status: int) -> None:
+    time.sleep(0.2)  # stands in for a slow disk
     print(f"write_audit_log: {path} {status}")
 
 
 def send_receipt() -> None:
+    time.sleep(0.2)  # stands in for a slow mail server
     print("send_receipt: done")
 
 

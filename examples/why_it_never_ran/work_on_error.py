@@ -1,5 +1,7 @@
 """A handler answers the error with a response that brings a task of its own."""
 
+import time
+
 from fastapi import BackgroundTasks, FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.background import BackgroundTask
@@ -15,6 +17,7 @@ class OutOfStock(Exception):
 
 
 def reorder(item: str) -> None:
+    time.sleep(0.2)  # stands in for a slow service
     print(f"reorder: {item}")
 
 
