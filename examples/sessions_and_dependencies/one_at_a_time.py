@@ -11,6 +11,7 @@ app = FastAPI()
 
 async def open_printer() -> AsyncIterator[str]:
     yield "printer"
+    await asyncio.sleep(0.1)  # stands in for closing it
 
 
 async def print_label() -> None:
