@@ -16,6 +16,13 @@ pytest_collect_file = Sybil(
 ).pytest()
 
 
+def pytest_collection_modifyitems(items):
+    """A session is typed in a terminal, program by program: that is slow."""
+    for item in items:
+        if item.path.suffix == ".md":
+            item.add_marker(pytest.mark.slow)
+
+
 class OneByOne(LoadScopeScheduling):
     """Gives each test to whichever process is free, and what shares a session to one."""
 

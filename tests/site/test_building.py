@@ -14,6 +14,8 @@ from runner.server import ROOT, free_port, start
 from tests.site.building import build
 from tests.site.pages import Page, pages_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
@@ -59,7 +61,6 @@ def test_a_page_that_names_what_is_not_there_fails_the_build(
         build(tmp_path / "site", source=copy)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "old", "new", "where"),
     [
@@ -90,7 +91,6 @@ def test_a_change_is_served_without_a_restart(
     raise AssertionError(f"{where} stays as it was")
 
 
-@pytest.mark.slow
 def test_zensical_builds_the_same_pages(copy: Path, site: Path):
     result = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "--clean"],
