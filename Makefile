@@ -47,7 +47,7 @@ audit: .venv/for-tests node_modules/lighthouse $(runtime)
 # Older versions, for the tests that show what has changed since.
 .cache/fastapi-%: | .venv/for-site
 	@$(in_venv)python -m pip install --quiet --disable-pip-version-check --target $@ \
-	  fastapi==$* uvicorn==0.54.0 python-multipart==0.0.34 2>.cache/older.log \
+	  fastapi==$* $$(grep -E '^(uvicorn|python-multipart)==' constraints.txt) 2>.cache/older.log \
 	|| echo "FastAPI $*: could not be installed, see .cache/older.log."
 
 # Where there is no npm, PyPI has one. Without either the tests that need it skip and say so.

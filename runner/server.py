@@ -129,7 +129,7 @@ def serve(
     not answer within `START_TIMEOUT` seconds.
     """
     arguments = (target, "--port", "0", "--http", "h11", *options)
-    with serve_module("uvicorn", *arguments, cwd=cwd, env=env) as server:
+    with serve_module("uvicorn.main", *arguments, cwd=cwd, env=env) as server:
         yield server
 
 
@@ -140,7 +140,7 @@ def serve_module(
     cwd: Path = ROOT,
     env: Mapping[str, str] | None = None,
 ) -> Iterator[Server]:
-    """Run ``python -m MODULE ARGUMENTS``, as `serve` does with uvicorn."""
+    """Run the module's ``main`` with the arguments, as `serve` does with uvicorn's."""
     process = WarmProcess(module, arguments, cwd=cwd, env=_surroundings(env))
     with _watched(process) as server:
         yield server

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from multiprocessing import get_context, reduction
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -30,7 +31,7 @@ class WarmProcess:
         cwd: Path,
         env: Mapping[str, str],
     ) -> None:
-        """Do what ``python -m MODULE ARGUMENTS`` does in the folder `cwd`, with only `env`."""
+        """Run the module's ``main`` with the arguments, in the folder `cwd`, with only `env`."""
         read, write = os.pipe()
         self.stdout: TextIO = open(read)  # noqa: SIM115 - its reader closes it
         output: Any = reduction.DupFd(write)
@@ -74,8 +75,4 @@ def _run(
     project = str(Path(__file__).parent.parent)
     sys.path[:] = [cwd, *(path for path in sys.path if path not in ("", project))]
     sys.argv[:] = [module, *arguments]
-    if module == "runner.observed":
-        from runner.observed import main
-    else:
-        from uvicorn.main import main
-    main()
+    import_module(module).main()

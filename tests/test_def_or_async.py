@@ -8,12 +8,7 @@ import pytest
 
 from runner import Server, serve
 from runner.server import ROOT
-
-
-def order(server: Server, *beginnings: str) -> list[int]:
-    """Where in the server's terminal the first lines that hold these texts are."""
-    lines = [line.text for line in server.lines]
-    return [next(i for i, t in enumerate(lines) if b in t) for b in beginnings]
+from tests.terminal import order
 
 
 def test_a_blocking_call_in_an_async_def_task_stops_every_other_request():

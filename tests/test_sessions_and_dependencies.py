@@ -7,6 +7,7 @@ import pytest
 
 from runner import Server, serve
 from tests.older import serve_with_fastapi
+from tests.terminal import story
 
 
 @pytest.fixture(params=["SQLite", "PostgreSQL"])
@@ -15,12 +16,6 @@ def database(request: pytest.FixtureRequest) -> dict[str, str]:
     if request.param == "SQLite":
         return {}
     return {"DATABASE_URL": request.getfixturevalue("postgresql")}
-
-
-def story(server: Server, *beginnings: str) -> list[str]:
-    """Stop the server when its tasks have ended; what it printed of what begins so."""
-    server.stop()
-    return [line.text for line in server.lines if line.text.startswith(beginnings)]
 
 
 def post_at_once(server: Server, path: str, times: int) -> list[int]:

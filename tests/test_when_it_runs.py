@@ -7,16 +7,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from runner import Server, serve
+from runner import serve
 from tests.older import serve_with_fastapi
+from tests.terminal import order
 
 both_parsers = pytest.mark.parametrize("parser", ["h11", "httptools"])
-
-
-def order(server: Server, *texts: str) -> list[int]:
-    """Where in the server's terminal the first lines that hold these texts are."""
-    lines = [line.text for line in server.lines]
-    return [next(i for i, line in enumerate(lines) if text in line) for text in texts]
 
 
 def test_behind_an_http_middleware_the_task_waits_for_the_reader():

@@ -4,21 +4,16 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from runner import Server, ServerError, serve
+from runner import ServerError, serve
 from tests.older import serve_with_fastapi
-
-
-def printed(server: Server, beginning: str) -> list[str]:
-    """Stop the server, which lets running tasks end; what it has printed, as it begins."""
-    server.stop()
-    return [line.text for line in server.lines if line.text.startswith(beginning)]
+from tests.terminal import story
 
 
 def test_an_endpoint_that_raises_drops_its_tasks():
     """An endpoint that raises after `add_task` drops the task, and nothing is logged."""
     with serve("examples.why_it_never_ran.raised_after:app") as server:
         answer = httpx.get(f"{server.url}/raised/tea")
-        assert printed(server, "write_audit_log") == []
+        assert story(server, "write_audit_log") == []
         assert not any("ERROR" in line.text for line in server.lines)
     assert answer.status_code == 404
 
@@ -28,7 +23,7 @@ def test_an_endpoint_that_returns_an_error_runs_them(how: str):
     """An endpoint that returns runs them, whatever the status of the response that it returns or sets."""
     with serve("examples.why_it_never_ran.raised_after:app") as server:
         answer = httpx.get(f"{server.url}/{how}/tea")
-        assert printed(server, "write_audit_log") == [f"write_audit_log: {how}, tea"]
+        assert story(server, "write_audit_log") == [f"write_audit_log: {how}, tea"]
     assert answer.status_code == 404
 
 
@@ -36,8 +31,8 @@ def test_the_response_of_an_exception_handler_brings_a_task():
     """The task of the handler's response runs; what the endpoint had added does not."""
     with serve("examples.why_it_never_ran.work_on_error:app") as server:
         answer = httpx.post(f"{server.url}/orders/tea")
-        assert printed(server, "reorder") == ["reorder: tea"]
-        assert printed(server, "send_receipt") == []
+        assert story(server, "reorder") == ["reorder: tea"]
+        assert story(server, "send_receipt") == []
     assert answer.status_code == 409
     assert answer.json() == {"detail": "tea is out of stock"}
 
@@ -47,7 +42,7 @@ def test_a_request_that_fails_validation_drops_the_tasks_of_dependencies():
     with serve("examples.why_it_never_ran.not_validated:app") as server:
         answer = httpx.get(f"{server.url}/orders", params={"limit": "many"})
         server.wait_for("audit: task added")
-        assert printed(server, "write_audit_log") == []
+        assert story(server, "write_audit_log") == []
     assert answer.status_code == 422
 
 
@@ -55,7 +50,7 @@ def test_a_request_that_passes_runs_the_task_of_a_dependency():
     """A request that passes runs the task of a dependency, also if the endpoint itself has no `BackgroundTasks`."""
     with serve("examples.why_it_never_ran.not_validated:app") as server:
         httpx.get(f"{server.url}/orders")
-        [line] = printed(server, "write_audit_log")
+        [line] = story(server, "write_audit_log")
     assert line == "write_audit_log: added in a dependency"
 
 
@@ -64,7 +59,7 @@ def test_a_response_that_fails_validation_drops_the_tasks():
     with serve("examples.why_it_never_ran.not_validated:app") as server:
         answer = httpx.get(f"{server.url}/receipt")
         server.wait_for("ResponseValidationError")
-        assert printed(server, "write_audit_log") == []
+        assert story(server, "write_audit_log") == []
     assert answer.status_code == 500
 
 
@@ -72,8 +67,8 @@ def test_a_response_with_a_background_replaces_the_tasks():
     """`Response(background=...)` replaces what `add_task` has noted, without a word."""
     with serve("examples.why_it_never_ran.own_response:app") as server:
         httpx.post(f"{server.url}/replaced")
-        assert printed(server, "send_receipt") == ["send_receipt: done"]
-        assert printed(server, "write_audit_log") == []
+        assert story(server, "send_receipt") == ["send_receipt: done"]
+        assert story(server, "write_audit_log") == []
 
 
 @pytest.mark.parametrize("path", ["/kept", "/handed-over"])
@@ -81,8 +76,8 @@ def test_a_response_without_a_background_or_with_the_same_keeps_them(path: str):
     """A response without `background` keeps the tasks, and so does one that is given the `BackgroundTasks` itself."""
     with serve("examples.why_it_never_ran.own_response:app") as server:
         httpx.post(f"{server.url}{path}")
-        assert printed(server, "write_audit_log") == ["write_audit_log: done"]
-        assert printed(server, "send_receipt") == ["send_receipt: done"]
+        assert story(server, "write_audit_log") == ["write_audit_log: done"]
+        assert story(server, "send_receipt") == ["send_receipt: done"]
 
 
 def test_a_task_added_after_yield_never_runs():
@@ -90,7 +85,7 @@ def test_a_task_added_after_yield_never_runs():
     with serve("examples.why_it_never_ran.after_yield:app") as server:
         httpx.post(f"{server.url}/orders")
         server.wait_for("audit: task added after yield")
-        assert printed(server, "write") == ["write_audit_log: added before yield"]
+        assert story(server, "write") == ["write_audit_log: added before yield"]
 
 
 def test_with_fastapi_0_117_a_task_added_after_yield_ran():
@@ -107,7 +102,7 @@ def test_with_fastapi_0_105_it_did_not_run_either():
     with serve_with_fastapi("0.105.0", target) as server:
         httpx.post(f"{server.url}/orders")
         server.wait_for("audit: task added after yield")
-        assert printed(server, "write") == ["write_audit_log: added before yield"]
+        assert story(server, "write") == ["write_audit_log: added before yield"]
 
 
 def test_the_tasks_of_a_websocket_never_run():
@@ -116,7 +111,7 @@ def test_the_tasks_of_a_websocket_never_run():
         with connect(server.url.replace("http", "ws") + "/chat") as websocket:
             assert websocket.recv() == "hello"
         server.wait_for("chat: closed")
-        assert printed(server, "archive_chat") == []
+        assert story(server, "archive_chat") == []
         assert not any("ERROR" in line.text for line in server.lines)
 
 
@@ -132,7 +127,7 @@ def test_without_its_annotation_the_parameter_is_not_filled_in():
     """Without the annotation the default stays in its place, and the tasks added to it never run."""
     with serve("examples.why_it_never_ran.not_injected:app") as server:
         answers = [httpx.post(f"{server.url}/not-annotated").json() for _ in range(3)]
-        assert printed(server, "send_receipt") == []
+        assert story(server, "send_receipt") == []
     assert answers == [{"never run": 1}] * 3
 
 
@@ -149,7 +144,7 @@ def test_with_the_annotation_a_default_does_no_harm():
     """With the annotation a default such as `None` does no harm."""
     with serve("examples.why_it_never_ran.not_injected:app") as server:
         answer = httpx.post(f"{server.url}/optional")
-        assert printed(server, "send_receipt") == ["send_receipt: done"]
+        assert story(server, "send_receipt") == ["send_receipt: done"]
     assert answer.json() == {"will run": 1}
 
 
@@ -173,4 +168,4 @@ def test_tasks_of_your_own_run_only_with_a_response_that_takes_them():
     with serve("examples.why_it_never_ran.of_its_own:app") as server:
         httpx.post(f"{server.url}/forgotten")
         httpx.post(f"{server.url}/taken-along")
-        assert printed(server, "send_receipt") == ["send_receipt: taken along"]
+        assert story(server, "send_receipt") == ["send_receipt: taken along"]

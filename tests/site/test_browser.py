@@ -183,14 +183,14 @@ SEARCHES = {
 def test_a_search_in_a_readers_words_finds_the_page(page: Page):
     box = page.get_by_role("textbox", name="Search")
     links = page.locator(".md-search-result__link")
+    wanted = {words: name for name, searches in SEARCHES.items() for words in searches}
     found = {}
-    for words in [words for searches in SEARCHES.values() for words in searches]:
+    for words in wanted:
         page.goto("/")
         box.fill(words)
         links.first.wait_for()
         url = urljoin(page.url, links.first.get_attribute("href"))
         found[words] = Path(url.split("?")[0].split("#")[0]).name
-    wanted = {words: name for name, searches in SEARCHES.items() for words in searches}
     assert {w: found[w] for w in wanted if found[w] != wanted[w]} == {}
 
 
