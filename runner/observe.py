@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FunctionType, ModuleType
 from typing import Any, TextIO
 
@@ -72,29 +73,27 @@ def _generates(function: Callable[..., Any]) -> bool:
 def _watched(
     function: Callable[..., Any], emit: Emit, where: Callable[[], str]
 ) -> Callable[..., Any]:
-    def started() -> Callable[[BaseException | None], None]:
+    @contextmanager
+    def reported() -> Iterator[None]:
         call: Event = {"function": function.__name__, "lane": where()}
         call["open"] = _generates(function)
         call["id"] = f"{function.__name__}-{time.perf_counter_ns()}"
+        name = None
         emit({"kind": "start", "time": time.time(), **call})
-
-        def ended(error: BaseException | None) -> None:
-            name = type(error).__name__ if error else None
+        try:
+            yield
+        except BaseException as error:
+            name = type(error).__name__
+            raise
+        finally:
             emit({"kind": "end", "time": time.time(), "error": name, **call})
-
-        return ended
 
     if inspect.isgeneratorfunction(function):
 
         @functools.wraps(function)
         def watched_generator(*args: Any, **kwargs: Any) -> Iterator[Any]:
-            ended = started()
-            try:
+            with reported():
                 yield from function(*args, **kwargs)
-            except BaseException as error:
-                ended(error)
-                raise
-            ended(None)
 
         return watched_generator
 
@@ -104,9 +103,8 @@ def _watched(
         async def watched_async_generator(
             *args: Any, **kwargs: Any
         ) -> AsyncIterator[Any]:
-            ended = started()
             items = function(*args, **kwargs)
-            try:
+            with reported(), suppress(StopAsyncIteration):
                 item = await anext(items)
                 while True:
                     try:
@@ -115,11 +113,6 @@ def _watched(
                         item = await items.athrow(error)
                     else:
                         item = await anext(items)
-            except StopAsyncIteration:
-                ended(None)
-            except BaseException as error:
-                ended(error)
-                raise
 
         return watched_async_generator
 
@@ -127,27 +120,15 @@ def _watched(
 
         @functools.wraps(function)
         async def watched_async(*args: Any, **kwargs: Any) -> Any:
-            ended = started()
-            try:
-                result = await function(*args, **kwargs)
-            except BaseException as error:
-                ended(error)
-                raise
-            ended(None)
-            return result
+            with reported():
+                return await function(*args, **kwargs)
 
         return watched_async
 
     @functools.wraps(function)
     def watched(*args: Any, **kwargs: Any) -> Any:
-        ended = started()
-        try:
-            result = function(*args, **kwargs)
-        except BaseException as error:
-            ended(error)
-            raise
-        ended(None)
-        return result
+        with reported():
+            return function(*args, **kwargs)
 
     return watched
 
