@@ -221,6 +221,8 @@ _ALL = [
     Scene(
         "context_and_logs/spans", (_ORDER,), not_in_browser="OpenTelemetry is missing"
     ),
+    Scene("progress_and_results/in_memory", (Request("POST", "/reports/2026"),)),
+    Scene("progress_and_results/moving_bar", (Request("POST", "/reports/2026"),)),
 ]
 
 SCENES = {scene.name or scene.example: scene for scene in _ALL}

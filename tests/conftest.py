@@ -1,9 +1,12 @@
-"""Real servers that the tests start themselves."""
+"""Real servers and a real browser that the tests start themselves."""
 
 import tempfile
 from collections.abc import Iterator
 
 import pytest
+from playwright.sync_api import Browser
+
+from tests.site.building import CHROMIUM, open_browser
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +20,12 @@ def postgresql() -> Iterator[str]:
         server = server_module.get_server(f"{folder}/data")
         yield server.get_uri().replace("postgresql:", "postgresql+psycopg:")
         server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """A real Chromium."""
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium or Chrome (Debian: apt install chromium)")
+    with open_browser() as browser:
+        yield browser

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext
 
-from tests.site.building import CHROMIUM, build, open_browser, serve_static
+from tests.site.building import build, serve_static
 from tests.site.pages import Page, pages_of
 from theme.timeline import RUNTIME
 
@@ -30,15 +30,6 @@ def site_url(site: Path) -> Iterator[str]:
     """The address of the built site."""
     with serve_static(site) as server:
         yield server.url
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """A real Chromium."""
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium or Chrome (Debian: apt install chromium)")
-    with open_browser() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="session")

@@ -66,7 +66,7 @@ def test_each_button_links_to_what_differs_from_a_server(page: Page):
     assert page.locator("h2#what-run-does").is_visible()
 
 
-def test_an_endless_loop_is_stopped_and_python_starts_afresh(page: Page):
+def test_an_endless_loop_is_stopped_by_hand_and_a_scene_by_another(page: Page):
     page.goto("/background-tasks/")
     element = scene(page, "background_tasks/first_task")
     press(element, "Edit")
@@ -78,15 +78,10 @@ def test_an_endless_loop_is_stopped_and_python_starts_afresh(page: Page):
     press(element, "Stop")
     status(element, "Stopped.")
     press(element, "Reset")
-    assert len(run(page, element)["tasks"]) == 1
-
-
-def test_starting_another_scene_stops_the_first(page: Page):
-    page.goto("/background-tasks/")
-    first = scene(page, "background_tasks/first_task")
-    press(first, "Run")
-    run(page, scene(page, "background_tasks/def_or_async"))
-    status(first, "Stopped: another example was started.")
+    press(element, "Run")
+    second = scene(page, "background_tasks/def_or_async")
+    assert len(run(page, second)["tasks"]) == 2
+    status(element, "Stopped: another example was started.")
 
 
 def test_after_another_page_and_back_it_runs_again(page: Page):
@@ -106,16 +101,6 @@ def test_without_stack_switching_it_says_so_and_the_recording_stays(page: Page):
     press(element, "Run")
     status(element, "This browser cannot run it")
     assert page.locator("figure[data-scene] svg").first.is_visible()
-
-
-def test_without_the_network_it_says_so_and_can_be_tried_again(page: Page):
-    page.context.route("**/env.zip", lambda route: route.abort())
-    page.goto("/")
-    element = scene(page, "background_tasks/first_task")
-    press(element, "Run")
-    status(element, "Python could not be loaded")
-    page.context.unroute("**/env.zip")
-    assert len(run(page, element)["tasks"]) == 1
 
 
 def test_on_the_front_page_the_keyboard_is_enough_and_the_figure_fits(page: Page):
@@ -144,8 +129,8 @@ def test_on_the_front_page_the_keyboard_is_enough_and_the_figure_fits(page: Page
 def test_nothing_is_loaded_before_the_click_little_after_it_and_nothing_again(
     page: Page,
 ):
+    """Without the network it says so, and a second click loads what is missing."""
     responses: list[Response] = []
-    page.on("response", lambda response: responses.append(response))
     page.context.on("response", lambda response: responses.append(response))
     page.goto("/background-tasks/", wait_until="networkidle")
     before = {response.url for response in responses}
@@ -154,7 +139,12 @@ def test_nothing_is_loaded_before_the_click_little_after_it_and_nothing_again(
     style = (ROOT / "theme/overrides/assets/site.css").read_text()
     own += style[style.index("/* Run, under") :].encode()
     assert len(gzip.compress(own)) < MOST_BEFORE
-    run(page, scene(page, "background_tasks/first_task"))
+    element = scene(page, "background_tasks/first_task")
+    page.context.route("**/env.zip", lambda route: route.abort())
+    press(element, "Run")
+    status(element, "Python could not be loaded")
+    page.context.unroute("**/env.zip")
+    assert len(run(page, element)["tasks"]) == 1
     assets = ROOT / "theme/overrides/assets"
     after = {response.url for response in responses} - before
     files = [Path(assets, url.partition("/assets/")[2]) for url in after]
@@ -163,6 +153,4 @@ def test_nothing_is_loaded_before_the_click_little_after_it_and_nothing_again(
     second = scene(page, "background_tasks/def_or_async")
     run(page, second)
     run(page, second)
-    assert (
-        len([r for r in responses if r.url.endswith("env.zip")]) <= 2
-    )  # as page, as context
+    assert len([r for r in responses if r.url.endswith("env.zip")]) == 1
