@@ -145,7 +145,7 @@ def test_a_worker_that_is_killed_leaves_its_report_at_running(tmp_path: Path):
 def cancelled(server: Server, kind: str) -> str:
     """Cancel work as soon as it is there; the line that it ends with."""
     work = httpx.post(f"{server.url}/{kind}").json()["id"]
-    assert httpx.delete(f"{server.url}/work/{work}").status_code == 202
+    assert httpx.delete(f"{server.url}/jobs/{work}").status_code == 202
     return server.wait_for("cancelled|done").text
 
 
@@ -167,7 +167,7 @@ def test_a_flag_ends_a_def_task_at_its_next_step():
 def test_work_that_is_not_cancelled_is_done_and_unknown_work_is_404():
     """Work that nobody cancels is done; unknown work gets `404`."""
     with serve("examples.progress_and_results.cancel:app") as server:
-        assert httpx.delete(f"{server.url}/work/nothing").status_code == 404
+        assert httpx.delete(f"{server.url}/jobs/nothing").status_code == 404
         httpx.post(f"{server.url}/albums")
         httpx.post(f"{server.url}/reports")
         server.wait_for("build_report: done")

@@ -43,12 +43,12 @@ async def create_album(tasks: BackgroundTasks) -> dict[str, str]:
     return {"id": album_id}
 
 
-@app.delete("/work/{work_id}", status_code=202)
-async def cancel(work_id: str) -> dict[str, str]:
-    if work_id in reports:
-        reports[work_id].cancel()
-    elif work_id in albums:
-        albums[work_id].set()
+@app.delete("/jobs/{job_id}", status_code=202)
+async def cancel(job_id: str) -> dict[str, str]:
+    if job_id in reports:
+        reports[job_id].cancel()
+    elif job_id in albums:
+        albums[job_id].set()
     else:
-        raise HTTPException(404, f"There is no work {work_id}.")
-    return {"message": "Work will be cancelled"}
+        raise HTTPException(404, f"There is no job {job_id}.")
+    return {"message": "The job will be cancelled"}

@@ -57,7 +57,9 @@ def create_report(response: Response, tasks: BackgroundTasks) -> dict[str, int]:
 
 
 @app.get("/reports/{report_id}")
-def read_report(report_id: Annotated[int, Path(gt=0, lt=2**63)]) -> dict[str, str | int]:
+def read_report(
+    report_id: Annotated[int, Path(gt=0, lt=2**63)],
+) -> dict[str, str | int]:
     with Session(engine) as session:
         report = session.get(Report, report_id)
     if not report:
