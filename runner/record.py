@@ -111,8 +111,8 @@ def _requests(
 
 
 def _tasks(seen: list[dict[str, Any]], begin: float) -> list[dict[str, Any]]:
-    """What was called, checked against FastAPI's spans, which see no lambda and no partial."""
-    tasks = calls(seen, begin)
+    """What was called since then, checked against FastAPI's spans, which see no lambda and no partial."""
+    tasks = [call for call in calls(seen, begin) if call["start"] >= 0]
     called = {task["function"] for task in tasks}
     for span in (e for e in seen if e["kind"] == "task" and e["function"] in called):
         start, end = since(begin, span["start"]), since(begin, span["end"])

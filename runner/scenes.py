@@ -223,6 +223,22 @@ _ALL = [
     ),
     Scene("progress_and_results/in_memory", (Request("POST", "/reports/2026"),)),
     Scene("progress_and_results/moving_bar", (Request("POST", "/reports/2026"),)),
+    Scene("at_the_same_time/a_few_at_a_time", (Request("POST", "/newsletters/6"),)),
+    Scene(
+        "at_the_same_time/one_fails",
+        (Request("POST", "/all-or-nothing"),),
+        name="at_the_same_time/all_or_nothing",
+    ),
+    Scene(
+        "at_the_same_time/one_fails",
+        (Request("POST", "/each-on-its-own"),),
+        name="at_the_same_time/each_on_its_own",
+    ),
+    Scene(
+        "at_the_same_time/bounded_queue",
+        tuple(Request("POST", "/reports/4", delay=0.05) for _ in range(4)),
+        not_in_browser="no lifespan starts the workers there",
+    ),
 ]
 
 SCENES = {scene.name or scene.example: scene for scene in _ALL}
