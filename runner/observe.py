@@ -23,6 +23,7 @@ _LOGGED = re.compile(r"(INFO|WARNING|ERROR): |\d{4}-\d\d-\d\d ")
 
 EVENT_LOOP = "event loop"
 THREAD_POOL = "thread pool"
+WORKER_PROCESS = "worker process"
 
 
 def lane() -> str:
@@ -53,7 +54,7 @@ def run_watched(
             node.decorator_list.append(ast.copy_location(watch, node))
 
     def watch_generator(function: Callable[..., Any]) -> Callable[..., Any]:
-        return _watched(function, emit, where) if _generates(function) else function
+        return observed(function, emit, where) if _generates(function) else function
 
     vars(module)["__watch_generator__"] = watch_generator
     exec(compile(tree, module.__file__ or "main.py", "exec"), vars(module))
@@ -63,16 +64,18 @@ def run_watched(
             and function.__module__ == module.__name__
             and not _generates(function)
         ):
-            setattr(module, name, _watched(function, emit, where))
+            setattr(module, name, observed(function, emit, where))
 
 
 def _generates(function: Callable[..., Any]) -> bool:
     return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
 
 
-def _watched(
+def observed(
     function: Callable[..., Any], emit: Emit, where: Callable[[], str]
 ) -> Callable[..., Any]:
+    """The function, each call of which is reported as `run_watched` says."""
+
     @contextmanager
     def reported() -> Iterator[None]:
         call: Event = {"function": function.__name__, "lane": where()}

@@ -11,15 +11,24 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future, ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import uvicorn.main
 from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 
-from runner.observe import Event, run_watched, watch_output
+from runner.observe import (
+    WORKER_PROCESS,
+    Event,
+    WatchedOutput,
+    observed,
+    run_watched,
+    watch_output,
+)
 
 
 class Spans(SpanProcessor):
@@ -54,8 +63,25 @@ def _file() -> TextIO:
     return open(os.environ["EVENTS"], "a", buffering=1)  # open to the end
 
 
+_submit = ProcessPoolExecutor.submit
+
+
+def _submit_observed(
+    pool: ProcessPoolExecutor, function: Callable[..., Any], *args: Any, **kwargs: Any
+) -> Future[Any]:
+    return _submit(pool, call_observed, function, *args, **kwargs)
+
+
+def call_observed(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call what a pool's process was asked to, and report the call and what it prints."""
+    if not isinstance(sys.stdout, WatchedOutput):
+        watch_output(emit)
+    return observed(function, emit, lambda: WORKER_PROCESS)(*args, **kwargs)
+
+
 def main() -> None:
     """Observe the example, then be uvicorn."""
+    ProcessPoolExecutor.submit = _submit_observed  # type: ignore[assignment,method-assign]
     provider = TracerProvider()
     provider.add_span_processor(Spans())
     trace.set_tracer_provider(provider)

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 
+from runner import latency
 from runner.observe import calls, printed, since
 from runner.scenes import SCENES, Request, Scene
 from runner.server import ROOT, Server, serve_module
@@ -136,7 +137,7 @@ def load(name: str) -> Recording:
 
 
 def main() -> None:
-    """Perform every scene and rewrite the recordings; say how each changed."""
+    """Perform every scene, measure, and rewrite the recordings; say how each changed."""
     for number, (name, scene) in enumerate(SCENES.items(), 1):
         print(f"[{number:2}/{len(SCENES)}] {name} …", end=" ", flush=True)
         file = RECORDINGS / f"{name}.json"
@@ -146,6 +147,9 @@ def main() -> None:
         file.write_text(json.dumps(recording, indent=1) + "\n")
         same = {None: "new", shape(recording): "the same shape"}
         print(same.get(before, "ANOTHER SHAPE than before"))
+    print(f"{latency.NAME} …")
+    measured = latency.measure(rounds=3, pings=10)
+    latency.RECORDING.write_text(json.dumps(measured, indent=1) + "\n")
 
 
 if __name__ == "__main__":

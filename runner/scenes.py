@@ -239,6 +239,15 @@ _ALL = [
         tuple(Request("POST", "/reports/4", delay=0.05) for _ in range(4)),
         not_in_browser="no lifespan starts the workers there",
     ),
+    Scene(
+        "heavy_work/three_ways",
+        (
+            Request("POST", "/process-pool"),
+            *[Request("GET", "/ping", after="compute_forecast: started")] * 3,
+        ),
+        name="heavy_work/in_a_process",
+        not_in_browser="there is no other process",
+    ),
 ]
 
 SCENES = {scene.name or scene.example: scene for scene in _ALL}

@@ -73,7 +73,7 @@ def story(recording: dict[str, Any]) -> str:
                 if r["left"]
                 else "has the response to"
             )
-            after = f"after {_seconds(r['received'] - r['sent'])}"
+            after = f"after {seconds(r['received'] - r['sent'])}"
             after += f" ({r['error']})" if r["error"] else ""
             ends[end].append(f"{r['method']} {r['path']} {after}")
     first = " ".join(f"The client {end} {_and(of)}." for end, of in ends.items() if of)
@@ -82,7 +82,7 @@ def story(recording: dict[str, Any]) -> str:
         where = "on the" if task["lane"] == "event loop" else "in the"
         does = "is open" if task["open"] else f"runs {where} {task['lane']}"
         run = f"{task['function']} {does}"
-        run += f" from {_seconds(task['start'])} to {_seconds(task['end'])}"
+        run += f" from {seconds(task['start'])} to {seconds(task['end'])}"
         runs.append(run + (f" and fails with {task['error']}" * bool(task["error"])))
     return f"{first} {_and(runs)}." if runs else first
 
@@ -102,7 +102,7 @@ def _bars(recording: dict[str, Any]) -> list[dict[str, Any]]:
     for r in recording["requests"]:
         waits = f"{r['method']} {r['path']}"
         if r["received"] is not None:
-            after = f"after {_seconds(r['received'] - r['sent'])}"
+            after = f"after {seconds(r['received'] - r['sent'])}"
             waits += (
                 f" → {'leaves' if r['left'] else r['error'] or r['status']} {after}"
             )
@@ -119,7 +119,7 @@ def _bars(recording: dict[str, Any]) -> list[dict[str, Any]]:
             }
         )
     for task in recording["tasks"]:
-        label = f"{task['function']} · {_seconds(task['end'] - task['start'])}"
+        label = f"{task['function']} · {seconds(task['end'] - task['start'])}"
         label += f" ✕ {task['error']}" if task["error"] else ""
         bars.append({**task, "label": label})
     return bars
@@ -156,7 +156,7 @@ def _axis(svg: Element, whole: float, foot: int) -> None:
         anchor = "middle" if number else "start"
         if time / whole > 0.93:
             anchor = "end"
-        _text(svg, time / whole, foot + 16, _seconds(time), "time", anchor)
+        _text(svg, time / whole, foot + 16, seconds(time), "time", anchor)
 
 
 def _text(
@@ -170,7 +170,8 @@ def _percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.2f}%"
 
 
-def _seconds(time: float) -> str:
+def seconds(time: float) -> str:
+    """A duration in words, such as ``12 ms``."""
     if time == 0:
         return "0"
     if time < 0.0001:

@@ -1,0 +1,71 @@
+"""How long other requests wait while a task computes: all ways side by side in one run."""
+
+import asyncio
+import os
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import httpx
+
+from runner.server import ROOT, serve
+
+NAME = "heavy_work/latencies"
+RECORDING = ROOT / "docs" / "recordings" / f"{NAME}.json"
+EXAMPLE = "examples.heavy_work.three_ways:app"
+
+_WAYS = [
+    ("nothing else", "", 0, "client waits"),
+    ("one task in a process pool", "/process-pool", 1, "worker process"),
+    ("one def task", "/def", 1, "thread pool"),
+    ("four def tasks", "/def", 4, "thread pool"),
+    ("one async def task", "/async-def", 1, "event loop"),
+]
+"""What the server does meanwhile, the request for it, how often it is sent, the lane."""
+
+
+def measure(*, rounds: int, pings: int) -> dict[str, Any]:
+    """Send `pings` requests, one each 0.1 s, while a task computes; each way `rounds` times.
+
+    Each ping is sent when its time has come, whether or not those before it have been
+    answered. ``series`` holds for each way the seconds that each answer took.
+    """
+    seconds: list[list[float]] = [[] for _ in _WAYS]
+    with serve(EXAMPLE) as server:
+        httpx.post(f"{server.url}/process-pool")  # starts the pool's process
+        server.wait_for("compute_forecast: done", timeout=30)
+        asyncio.run(_ping(server.url, pings))
+        for _ in range(rounds):
+            for (_, path, times, _), kept in zip(_WAYS, seconds, strict=True):
+                start = len(server.lines)
+                for _ in range(times):
+                    httpx.post(server.url + path, timeout=30)
+                if times:
+                    server.wait_for("t: started", nth=times, start=start, timeout=30)
+                kept += asyncio.run(_ping(server.url, pings))
+                if times:
+                    server.wait_for("t: done", nth=times, start=start, timeout=60)
+    return {
+        "versions": {
+            "Python": platform.python_version(),
+            **{name: version(name) for name in ("fastapi", "uvicorn")},
+        },
+        "cores": os.cpu_count(),
+        "series": [
+            {"name": name, "lane": lane, "seconds": kept}
+            for (name, _, _, lane), kept in zip(_WAYS, seconds, strict=True)
+        ],
+    }
+
+
+async def _ping(url: str, pings: int) -> list[float]:
+    clock = asyncio.get_running_loop().time
+    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
+
+        async def ping(number: int) -> float:
+            await asyncio.sleep(0.1 * number)
+            sent = clock()
+            (await client.get("/ping")).raise_for_status()
+            return round(clock() - sent, 5)
+
+        return await asyncio.gather(*map(ping, range(pings)))

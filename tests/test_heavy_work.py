@@ -1,0 +1,142 @@
+"""The statements of docs/heavy-work.md."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from statistics import mean
+
+import httpx
+import psutil
+import pytest
+
+from runner import serve
+from runner.latency import EXAMPLE, RECORDING, measure
+from tests.terminal import order
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that waits for its parent to notice its end does not."""
+    return (
+        psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    )
+
+
+def delays(recording: dict) -> tuple[float, ...]:
+    """The mean time of an answer in seconds: idle, pool, one def, four def, async def."""
+    return tuple(mean(way["seconds"]) for way in recording["series"])
+
+
+def holds(recording: dict, times: int) -> bool:
+    """Whether four tasks delay others at least so many times as much as one does."""
+    idle, pool, one, four, loop = delays(recording)
+    return idle < one < four / times and pool < one and loop > 10 * idle
+
+
+@pytest.mark.slow
+def test_in_a_process_it_delays_others_least_and_in_async_def_most():
+    """One `def` task delays other requests, four delay them more, a task in a process pool less than one; an `async def` task stops them."""
+    assert EXAMPLE == "examples.heavy_work.three_ways:app"
+    assert holds(measure(rounds=1, pings=8), times=2)
+    assert holds(json.loads(RECORDING.read_text()), times=4)  # the chart
+
+
+@pytest.mark.slow
+def test_an_async_def_task_that_computes_lets_nothing_through():
+    """While it computes, an `async def` task lets nothing through: a request that comes in meanwhile is answered after it."""
+    with serve("examples.heavy_work.three_ways:app") as server:
+        httpx.post(f"{server.url}/async-def")
+        server.wait_for("compute_forecast: started")
+        httpx.get(f"{server.url}/ping", timeout=60)
+        done, answered = order(server, "compute_forecast: done", "GET /ping")
+    assert done < answered
+
+
+def test_a_lambda_a_connection_and_a_result_that_is_one_cannot_be_pickled():
+    """The function, its arguments and its result are pickled: a lambda, a connection, or a result that is one, raises in the task that waits."""
+    with serve("examples.heavy_work.picklable:app") as server:
+        httpx.post(f"{server.url}/jobs")
+        server.wait_for("run_in_pool: ", nth=4)
+        said = [x.text for x in server.lines if x.text.startswith("run_in_pool: ")]
+    assert said[0] == "run_in_pool: 1"
+    assert "pickle" in said[1]
+    assert "<lambda>" in said[1]
+    for text in said[2:]:
+        assert "cannot pickle 'sqlite3.Connection'" in text
+
+
+def test_a_killed_process_takes_what_waits_in_the_pool_with_it():
+    """When its process is killed, the pool is broken: what runs in it and what waits in it raises `BrokenProcessPool`."""
+    with serve("examples.heavy_work.robust_pool:app") as server:
+        httpx.post(f"{server.url}/forecasts/1984")
+        httpx.post(f"{server.url}/forecasts/2021")
+        server.wait_for("publish_forecast: 1984 lost, the process was killed")
+        server.wait_for("publish_forecast: 2021 lost, the process was killed")
+
+
+def test_a_new_pool_takes_the_next():
+    """A new pool takes the place of the broken one, and the next forecast is computed."""
+    with serve("examples.heavy_work.robust_pool:app") as server:
+        httpx.post(f"{server.url}/forecasts/1984")
+        server.wait_for("publish_forecast: 1984 lost")
+        httpx.post(f"{server.url}/forecasts/2021")
+        server.wait_for("publish_forecast: 3029504670 for 2021")
+
+
+@pytest.mark.parametrize(("method", "ends"), [("fork", False), ("spawn", True)])
+def test_a_forked_process_ignores_sigterm(method: str, ends: bool):
+    """A forked process has the server's signal handlers: it ignores `SIGTERM`. A spawned one ends, and breaks the pool."""
+    with serve("examples.heavy_work.forked_pool:app") as server:
+        pid = httpx.post(f"{server.url}/{method}").json()
+        psutil.Process(pid).terminate()
+        if ends:
+            psutil.wait_procs([psutil.Process(pid)] if alive(pid) else [], timeout=5)
+            assert not alive(pid)
+        else:
+            assert httpx.post(f"{server.url}/{method}").json() == pid
+
+
+@pytest.mark.parametrize(("method", "kept"), [("fork", True), ("spawn", False)])
+def test_a_forked_process_keeps_the_port_of_a_killed_server(method: str, kept: bool):
+    """After a `SIGKILL` of the server its pool's processes live on, and a forked one keeps the port: the next server cannot start."""
+    with serve("examples.heavy_work.forked_pool:app") as server:
+        pid = httpx.post(f"{server.url}/{method}").json()
+        server.process.send_signal(signal.SIGKILL)
+        server.process.wait(10)
+        with socket.socket() as again:
+            again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            port = int(server.url.rpartition(":")[2])
+            in_use = again.connect_ex(("127.0.0.1", port)) == 0
+        assert alive(pid)
+    assert in_use == kept
+
+
+def test_a_process_that_watches_its_parent_ends_with_a_killed_server():
+    """A process that waits for its parent's end, in a thread, ends with a server that is killed."""
+    with serve("examples.heavy_work.robust_pool:app") as server:
+        httpx.post(f"{server.url}/forecasts/2020")
+        line = server.wait_for("compute_forecast: 2020 done in process")
+        process = psutil.Process(int(line.text.split()[-1]))
+        server.process.send_signal(signal.SIGKILL)
+        process.wait(10)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_all_does_not_break_the_computation(number: signal.Signals):
+    """`Ctrl+C` and some supervisors signal all processes at once. The server waits for the task, and the process computes on."""
+    with serve("examples.heavy_work.robust_pool:app") as server:
+        httpx.post(f"{server.url}/forecasts/2020")
+        server.wait_for("compute_forecast: 2020 done in process")
+        httpx.post(f"{server.url}/forecasts/2021")
+        os.killpg(server.process.pid, number)
+        server.wait_for("publish_forecast: 3029504670 for 2021")
+        server.process.wait(10)
+
+
+def test_a_waiting_thread_gets_the_interpreter_after_five_milliseconds():
+    """A thread that waits for the interpreter asks for it after `sys.getswitchinterval()`, five milliseconds unless set."""
+    asked = "import sys; print(sys.getswitchinterval())"
+    printed = subprocess.check_output([sys.executable, "-c", asked], text=True)
+    assert printed == "0.005\n"
