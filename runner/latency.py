@@ -16,7 +16,7 @@ EXAMPLE = "examples.heavy_work.three_ways:app"
 
 _WAYS = [
     ("nothing else", "", 0, "client waits"),
-    ("one task in a process pool", "/process-pool", 1, "worker process"),
+    ("one in a process pool", "/process-pool", 1, "worker process"),
     ("one def task", "/def", 1, "thread pool"),
     ("four def tasks", "/def", 4, "thread pool"),
     ("one async def task", "/async-def", 1, "event loop"),
