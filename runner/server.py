@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 START_TIMEOUT = 30.0
 """Seconds that a server may take until it answers."""
 
-_ADDRESS = re.compile(r"(?:running|Serving) on (http://[\w.]+:\d+)")
+_ADDRESS = re.compile(r"(?:running on|Serving on|Listening at:) (http://[\w.]+:\d+)")
 
 
 class ServerError(AssertionError):
@@ -102,11 +102,18 @@ class Server:
         Raises `ServerError` if the process still runs after `timeout` seconds.
         """
         self.process.send_signal(signal)
+        return self.wait(timeout)
+
+    def wait(self, timeout: float = 10) -> int:
+        """Wait for the end of the process and of what it prints, return its exit code.
+
+        Raises `ServerError` if the process still runs after `timeout` seconds.
+        """
         try:
             code = self.process.wait(timeout)
         except subprocess.TimeoutExpired:
             raise ServerError(
-                f"still running {timeout} s after {signal.name}:\n{self._transcript()}"
+                f"still running after {timeout} s:\n{self._transcript()}"
             ) from None
         self._reader.join(timeout)
         return code

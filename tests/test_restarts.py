@@ -1,0 +1,261 @@
+"""The statements of docs/restarts.md; its table is tested cell by cell."""
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from signal import SIGINT, SIGKILL, SIGTERM, Signals
+
+import httpx
+import pytest
+
+from runner import Server, serve
+from runner.server import ROOT, free_port, start
+from tests.terminal import order
+
+TARGET = "examples.restarts.what_is_left:app"
+HALTED = "Shutting down|Waiting for application shutdown"
+
+
+def reload_of(folder: Path) -> AbstractContextManager[Server]:
+    """Run ``uvicorn --reload`` on a copy that may be changed."""
+    shutil.copy(ROOT / "examples/restarts/what_is_left.py", folder / "main.py")
+    command = [sys.executable, "-m", "uvicorn", "main:app", "--reload", "--port", "0"]
+    return start(command, cwd=folder)
+
+
+def gunicorn(*options: str) -> AbstractContextManager[Server]:
+    """Run gunicorn with uvicorn's worker."""
+    command = [sys.executable, "-m", "gunicorn", "-k", "uvicorn_worker.UvicornWorker"]
+    command += ["--no-control-socket", "--bind", f"127.0.0.1:{free_port()}"]
+    return start([*command, *options, TARGET])
+
+
+def worker_of(server: Server) -> int:
+    """The process in which the work was started."""
+    return int(server.wait_for("work: started in process").text.split()[-1])
+
+
+def signals(*numbers: Signals) -> Callable[[Server, Path], None]:
+    """Send the first, the others when it has been noticed; wait for the end."""
+
+    def stop(server: Server, _: Path) -> None:
+        server.process.send_signal(numbers[0])
+        for number in numbers[1:]:
+            server.wait_for(HALTED)
+            server.process.send_signal(number)
+        server.wait(20)
+
+    return stop
+
+
+def change_the_file(server: Server, folder: Path) -> None:
+    """Change the file, and wait for the new server."""
+    with (folder / "main.py").open("a") as file:
+        file.write("\n")
+    server.wait_for("Reloading")
+    server.wait_for("Application startup complete", nth=2)
+
+
+def kill_the_worker(server: Server, _: Path) -> None:
+    """Kill the worker at work, and wait for the one that takes its place."""
+    os.kill(worker_of(server), SIGKILL)
+    server.wait_for("Started server process", nth=3)
+
+
+def ask_once_more(server: Server, _: Path) -> None:
+    """Send the request after which the server ends by itself, and wait for the end."""
+    httpx.get(f"{server.url}/openapi.json")
+    server.wait(20)
+
+
+@dataclass(frozen=True)
+class Row:
+    """How the server is started and stopped, and how long the work takes."""
+
+    start: Callable[..., AbstractContextManager[Server]]
+    stop: Callable[[Server, Path], None]
+    seconds: float = 0.5
+    workers: int = 1
+    needs_folder: bool = False
+
+
+uvicorn = partial(serve, TARGET)
+limited = partial(uvicorn, "--timeout-graceful-shutdown", "1")
+ROWS = {
+    "`SIGTERM`": Row(uvicorn, signals(SIGTERM)),
+    "`SIGTERM` twice": Row(uvicorn, signals(SIGTERM, SIGTERM)),
+    "`SIGINT`, which is `Ctrl+C`": Row(uvicorn, signals(SIGINT)),
+    "`SIGINT` twice": Row(uvicorn, signals(SIGINT, SIGINT)),
+    "`SIGKILL`": Row(uvicorn, signals(SIGKILL)),
+    "`SIGTERM` with `--timeout-graceful-shutdown 1`": Row(limited, signals(SIGTERM)),
+    "`SIGINT` with `--timeout-graceful-shutdown 1`": Row(limited, signals(SIGINT), 2.5),
+    "`--reload`, and a file is changed": Row(
+        reload_of, change_the_file, needs_folder=True
+    ),
+    "`--workers 2`, `SIGTERM` to the first process": Row(
+        partial(uvicorn, "--workers", "2"), signals(SIGTERM), workers=2
+    ),
+    "`--workers 2`, `SIGKILL` to the worker": Row(
+        partial(uvicorn, "--workers", "2"), kill_the_worker, workers=2
+    ),
+    "`--limit-max-requests 2`, and the second": Row(
+        partial(uvicorn, "--limit-max-requests", "2"), ask_once_more
+    ),
+    "gunicorn, `SIGTERM`": Row(gunicorn, signals(SIGTERM)),
+    "gunicorn with `--graceful-timeout 1`, `SIGTERM`": Row(
+        partial(gunicorn, "--graceful-timeout", "1"), signals(SIGTERM)
+    ),
+}
+
+
+def cells() -> list[tuple[str, str, str]]:
+    """The row, the column and the text of each cell of the page's table."""
+    page = (ROOT / "docs/restarts.md").read_text()
+    table = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in page.splitlines()
+        if line.startswith("| ")
+    ]
+    columns = ["def", "async-def", "create-task"]
+    assert [re.sub(r"\W+", "-", name).strip("-") for name in table[0][1:4]] == [
+        "def-task",
+        "async-def-task",
+        "create_task",
+    ]
+    return [
+        (row[0], column, text)
+        for row in table[1:]
+        for column, text in zip(columns, row[1:4], strict=True)
+    ]
+
+
+def what_became_of_it(server: Server) -> str:
+    said = [x.text for x in server.lines if x.text.startswith("work: ")]
+    return (
+        "done"
+        if "work: done" in said
+        else "cancelled"
+        if "work: ended" in said
+        else "lost"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("row", "column", "text"), cells())
+def test_each_cell_of_the_table(row: str, column: str, text: str, tmp_path: Path):
+    """Each cell of the table: a server of its own, the work begun, the signal sent, and what was printed until the process had ended."""
+    how = ROWS[row]
+    with how.start(tmp_path) if how.needs_folder else how.start() as server:
+        server.wait_for("Application startup complete", nth=how.workers)
+        seconds = how.seconds if text == "done" else 5  # not by a hair
+        httpx.post(f"{server.url}/{column}/{seconds}", timeout=10)
+        worker_of(server)
+        how.stop(server, tmp_path)
+        assert what_became_of_it(server) == text
+
+
+def test_the_lifespan_ends_unless_the_server_is_forced_or_killed():
+    """The lifespan ends after the tasks; after a second `SIGINT` it is skipped."""
+    for numbers in ([SIGINT], [SIGINT, SIGINT]):
+        with uvicorn() as server:
+            httpx.post(f"{server.url}/def/0.3")
+            signals(*numbers)(server, Path())
+            said = [line.text for line in server.lines]
+        assert ("lifespan: ended" in said) == (len(numbers) == 1)
+
+
+def test_at_the_limit_the_lifespan_ends_while_a_def_task_still_works():
+    """At the limit of `--timeout-graceful-shutdown` the lifespan ends while a `def` task still works, and closes under it what it opened."""
+    with limited() as server:
+        httpx.post(f"{server.url}/def/2.5")
+        server.stop(SIGINT)  # which waits for the thread
+        closed, done = order(server, "lifespan: ended", "work: done")
+    assert closed < done
+
+
+def test_a_grace_period_shorter_than_the_task_loses_it_and_the_lifespan():
+    """`SIGTERM`, and `SIGKILL` when the platform's patience ends: the task is lost, and the lifespan does not end."""
+    with uvicorn() as server:
+        httpx.post(f"{server.url}/async-def/30")
+        server.process.send_signal(SIGTERM)
+        server.wait_for("Waiting for background tasks to complete")
+        server.process.send_signal(SIGKILL)
+        server.wait()
+        assert what_became_of_it(server) == "lost"
+        assert not any("lifespan: ended" in line.text for line in server.lines)
+
+
+def test_a_running_task_counts_for_limit_concurrency():
+    """`--limit-concurrency` counts a request until its tasks have ended: with a limit of two and two tasks at work the third request gets `503`, though no client waits."""
+    with uvicorn("--limit-concurrency", "2") as server:
+        for _ in range(2):
+            httpx.post(f"{server.url}/async-def/0.5")
+        refused = httpx.get(f"{server.url}/openapi.json")
+        server.wait_for("work: done", nth=2)
+        httpx.get(f"{server.url}/openapi.json")  # the server has had its time
+        answered = httpx.get(f"{server.url}/openapi.json")
+    assert refused.status_code == 503
+    assert answered.status_code == 200
+
+
+@pytest.mark.slow
+def test_gunicorn_kills_a_worker_that_a_task_blocks():
+    """gunicorn kills a worker whose event loop does not answer for `--timeout`, and the task with it."""
+    with gunicorn("--timeout", "1") as server:
+        server.wait_for("Application startup complete")
+        httpx.post(f"{server.url}/blocking")
+        server.wait_for("WORKER TIMEOUT")
+        server.wait_for("Application startup complete", nth=2)
+        assert what_became_of_it(server) == "lost"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["def", "async-def"])
+def test_gunicorn_lets_a_long_task_be_that_does_not_block(kind: str):
+    """It lets a task be that takes longer and does not block."""
+    with gunicorn("--timeout", "1") as server:
+        server.wait_for("Application startup complete")
+        httpx.post(f"{server.url}/{kind}/2.5")
+        server.wait_for("work: done")
+
+
+@pytest.mark.slow
+def test_uvicorn_does_not_notice_a_worker_that_a_task_blocks():
+    """uvicorn does not: its health check is answered by a thread."""
+    options = ("--workers", "2", "--timeout-worker-healthcheck", "1")
+    with uvicorn(*options) as server:
+        server.wait_for("Application startup complete", nth=2)
+        httpx.post(f"{server.url}/blocking")
+        server.wait_for("work: done")
+
+
+def test_the_wrapper_tells_what_runs_and_how_long_the_longest_took():
+    """The wrapper counts what runs and keeps the longest time of each task."""
+    with serve("examples.restarts.how_long:app") as server:
+        httpx.post(f"{server.url}/reports/0.3")
+        during = httpx.get(f"{server.url}/tasks").json()
+        server.wait_for("build_report: done")
+        httpx.post(f"{server.url}/reports/0.1")
+        server.wait_for("build_report: done", nth=2)
+        after = httpx.get(f"{server.url}/tasks").json()
+    assert during == {"running": {"build_report": 1}, "longest": {}}
+    assert after["running"] == {"build_report": 0}
+    assert after["longest"]["build_report"] >= 0.3
+
+
+def test_a_shell_in_front_of_the_server_keeps_the_signal():
+    """`sh -c "uvicorn …; …"` does not pass `SIGTERM` on: the shell ends, and the server, which was never asked, goes on until it is killed."""
+    served = f"{sys.executable} -m uvicorn {TARGET} --port 0; echo never"
+    with start(["sh", "-c", served]) as server:
+        worker = int(server.wait_for("Started server process").text.split("[")[1][:-1])
+        server.process.send_signal(SIGTERM)
+        server.process.wait(10)
+        assert httpx.get(f"{server.url}/openapi.json").status_code == 200
+        assert not any("Shutting down" in line.text for line in server.lines)
+        os.kill(worker, SIGKILL)
