@@ -5,13 +5,16 @@
   the last whole file shown above it, alone in an empty folder.
 - Every other ``$`` line runs in bash, in a folder of its own, on a terminal; what it
   prints must be what is shown under it, to the letter except for ``...``.
+- ``$ pytest …`` finds in that folder all whole files shown above it, named as they are.
 - Lines under a server's line, and blocks without a ``$`` line, are what the server's
   terminal shows: the server must print each of them, in this order.
 """
 
+import os
 import re
 import shlex
 import shutil
+import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -23,6 +26,7 @@ from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 from runner.server import ROOT, Server, free_port, serve, start
 
+_PROGRAMS = Path(sys.executable).parent
 _PUBLISHED = "127.0.0.1:8000"
 _WHOLE_FILE = re.compile(r'^--8<-- "([^":]+\.py)"$', re.MULTILINE)
 _BLOCK = RawFencedCodeBlockLexer(re.compile(r"console(?: [^\n]*)?\n"))
@@ -42,27 +46,30 @@ class Session:
         """Stop the server and remove the folder."""
         self._page.close()
 
-    def play(self, block: str, shown_file: str | None) -> None:
+    def play(self, block: str, shown: list[str]) -> None:
         """Type one block. Raises `AssertionError` where something else is printed."""
         commands = re.split(r"^\$ ", block, flags=re.MULTILINE)
         self._expect_of_server(commands[0])
         for command in commands[1:]:
             typed, _, output = re.sub(r"\\\n\s*", "", command).partition("\n")
             if typed.startswith(("uvicorn ", "make serve")):
-                self._start(typed, shown_file)
+                self._start(typed, shown)
                 self._expect_of_server(output)
             else:
+                if typed.startswith("pytest"):
+                    for file in shown:
+                        shutil.copy(ROOT / "examples" / file, self._folder)
                 self._type(typed, output)
 
-    def _start(self, typed: str, shown_file: str | None) -> None:
+    def _start(self, typed: str, shown: list[str]) -> None:
         self._running.close()
         self._seen = 0
         program, *arguments = shlex.split(typed)
         if program == "make":
             server = start([program, *arguments, f"PORT={free_port()}"])
         elif arguments[0] == "main:app":
-            assert shown_file, "no whole file above this block to copy to main.py"
-            shutil.copy(ROOT / "examples" / shown_file, self._folder / "main.py")
+            assert shown, "no whole file above this block to copy to main.py"
+            shutil.copy(ROOT / "examples" / shown[-1], self._folder / "main.py")
             server = serve(*arguments, cwd=self._folder)
         else:
             server = serve(*arguments)
@@ -76,6 +83,7 @@ class Session:
             cwd=str(self._folder),
             timeout=60,
             encoding="utf-8",
+            env={**os.environ, "PATH": f"{_PROGRAMS}:{os.environ['PATH']}"},
             withexitstatus=True,
         )
         printed = re.sub(r"\x1b\[[\d;]*m", "", printed)  # curl prints names in bold
@@ -107,7 +115,7 @@ def parse(document: Document) -> list[Region]:
     regions = list(_BLOCK(document))
     for region in regions:
         above = _WHOLE_FILE.findall(document.text[: region.start])
-        region.parsed = region.lexemes["source"], above[-1] if above else None
+        region.parsed = region.lexemes["source"], above
         region.evaluator = evaluate
     return regions
 

@@ -15,6 +15,7 @@ from runner.server import ROOT
 EXAMPLES = [
     pytest.param(file, id=file.relative_to(ROOT / "examples").as_posix())
     for file in sorted((ROOT / "examples").rglob("*.py"))
+    if not file.name.startswith("test_")
 ]
 every_example = pytest.mark.parametrize("file", EXAMPLES)
 

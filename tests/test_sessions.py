@@ -20,45 +20,52 @@ def session():
 
 
 def test_what_is_typed_is_run_and_what_is_printed_is_compared(session):
-    session.play(START + POST + ANSWER, None)
-    session.play("send_receipt: started\nsend_receipt: done\n", None)
+    session.play(START + POST + ANSWER, [])
+    session.play("send_receipt: started\nsend_receipt: done\n", [])
 
 
 def test_another_answer_than_the_one_shown_is_an_error(session):
     with pytest.raises(AssertionError, match="Task has been queued"):
-        session.play(START + POST + '{"message":"Task is done"}\n', None)
+        session.play(START + POST + '{"message":"Task is done"}\n', [])
 
 
 def test_a_command_that_fails_is_an_error(session):
     with pytest.raises(AssertionError, match="ended with 7"):
-        session.play("$ curl http://127.0.0.1:9/\n...", None)
+        session.play("$ curl http://127.0.0.1:9/\n...", [])
 
 
 def test_a_line_that_the_server_does_not_print_is_an_error(session):
-    session.play(START, None)
+    session.play(START, [])
     session.server.stop()
     with pytest.raises(ServerError, match="no line matches"):
-        session.play("send_receipt: cancelled\n", None)
+        session.play("send_receipt: cancelled\n", [])
 
 
 def test_lines_of_the_server_in_another_order_are_an_error(session):
-    session.play(START + POST + ANSWER, None)
+    session.play(START + POST + ANSWER, [])
     session.server.wait_for("send_receipt: done")
     session.server.stop()
     with pytest.raises(ServerError, match="no line matches"):
-        session.play("send_receipt: done\nsend_receipt: started\n", None)
+        session.play("send_receipt: done\nsend_receipt: started\n", [])
 
 
 def test_dots_stand_for_anything(session):
-    session.play("$ echo one two three\none ... three\n", None)
+    session.play("$ echo one two three\none ... three\n", [])
 
 
 def test_a_command_may_go_on_in_the_next_line(session):
-    session.play("$ echo one \\\n    two\none two\n", None)
+    session.play("$ echo one \\\n    two\none two\n", [])
 
 
 def test_main_is_a_copy_of_the_file_shown_above(session):
     session.play(
-        "$ uvicorn main:app\n" + POST + ANSWER, "background_tasks/first_task.py"
+        "$ uvicorn main:app\n" + POST + ANSWER, ["background_tasks/first_task.py"]
     )
-    session.play("$ ls *.py\nmain.py\n", None)
+    session.play("$ ls *.py\nmain.py\n", [])
+
+
+def test_pytest_finds_the_files_shown_above(session):
+    shown = ["testing/main.py", "testing/test_main.py"]
+    session.play(
+        "$ pytest --quiet --collect-only | tail -1\n5 tests collected ...", shown
+    )

@@ -117,6 +117,8 @@ def test_a_page_is_light_loads_from_no_other_host_fits_and_is_copied_byte_for_by
     blocks = page.locator("article > .language-python")
     for block in blocks.all():
         name = block.locator(".filename").inner_text()
+        if "::" in name:  # a part of a file
+            continue
         block.get_by_title("Copy to clipboard").click()
         copied = page.evaluate("navigator.clipboard.readText()")
         assert copied == (ROOT / name).read_text()
