@@ -248,6 +248,15 @@ _ALL = [
         name="heavy_work/in_a_process",
         not_in_browser="there is no other process",
     ),
+    Scene(
+        "recipes/report_download",
+        (
+            Request("POST", "/reports/2026"),
+            Request("POST", "/reports/2027", delay=0.1),
+        ),
+        not_in_browser="there is no other process",
+        until="build_in_a_process: 2027 done",
+    ),
 ]
 
 SCENES = {scene.name or scene.example: scene for scene in _ALL}

@@ -12,6 +12,7 @@ from runner.record import load, perform
 from runner.scenes import SCENES
 from runner.server import ROOT
 from runner.shape import shape
+from tests.site.pages import page_of
 from theme.figure import draw, story
 
 every_scene = pytest.mark.parametrize("name", SCENES)
@@ -32,8 +33,8 @@ def test_every_scene_is_recorded_and_shown_on_the_page_of_its_example():
     recordings = (ROOT / "docs/recordings").rglob("*.json")
     assert {f"{f.parent.name}/{f.stem}" for f in recordings} == {*SCENES, NAME}
     for name, scene in SCENES.items():
-        page = scene.example.split("/")[0].replace("_", "-")
-        assert f"```timeline\n{name}\n```" in (ROOT / f"docs/{page}.md").read_text()
+        page = ROOT / "docs" / f"{page_of(scene.example)}.md"
+        assert f"```timeline\n{name}\n```" in page.read_text()
 
 
 @pytest.mark.parametrize(

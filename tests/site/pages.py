@@ -6,6 +6,20 @@ from pathlib import Path
 
 from bs4 import BeautifulSoup
 
+from runner.server import ROOT
+
+
+def page_of(example: str) -> str:
+    """The page of an example: of ``recipes/welcome_mail`` that, of all others their folder."""
+    folder, _, name = example.partition("/")
+    return (f"recipes/{name}" if folder == "recipes" else folder).replace("_", "-")
+
+
+def claims_of(page: str) -> Path:
+    """The module that holds the claims of a page."""
+    folder, _, name = page.rpartition("/")
+    return ROOT / "tests" / folder / f"test_{name.replace('-', '_')}.py"
+
 
 @dataclass(frozen=True)
 class Block:

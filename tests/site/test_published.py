@@ -5,6 +5,7 @@ import textwrap
 from pathlib import Path
 
 from runner.server import ROOT
+from tests.site.pages import page_of, claims_of
 
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
 SOURCES = {
@@ -53,16 +54,16 @@ def test_a_block_titled_as_a_file_is_the_whole_file(pages):
 
 def test_every_example_is_exercised_by_the_tests_of_its_page():
     for file in EXAMPLES:
-        page, name = file.parent.name, file.stem
+        folder, name = file.parent.name, file.stem
         if name.startswith("test_"):  # is itself a test, run by tests/test_testing.py
             continue
-        tests = (ROOT / "tests" / f"test_{page}.py").read_text()
+        tests = claims_of(page_of(f"{folder}/{name}")).read_text()
         strings = {
             node.value
             for node in ast.walk(ast.parse(tests))
             if isinstance(node, ast.Constant)
         }
-        assert f"examples.{page}.{name}:app" in strings, file
+        assert f"examples.{folder}.{name}:app" in strings, file
 
 
 def test_every_claim_of_a_page_is_shown_as_a_proof(pages):
@@ -70,13 +71,13 @@ def test_every_claim_of_a_page_is_shown_as_a_proof(pages):
     shown = {
         block.title for page in pages for block in page.blocks if "::" in block.title
     }
-    for page in sorted((ROOT / "docs").glob("*.md")):
-        module = ROOT / "tests" / f"test_{page.stem.replace('-', '_')}.py"
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        module = claims_of(str(page.relative_to(ROOT / "docs").with_suffix("")))
         if not module.exists():
             continue
         for node in ast.parse(module.read_text()).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                assert f"tests/{module.name}::{node.name}" in shown
+                assert f"{module.relative_to(ROOT)}::{node.name}" in shown
 
 
 def test_no_page_has_an_address_of_a_registry_or_a_machine(pages):

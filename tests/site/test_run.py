@@ -12,6 +12,7 @@ from runner.scenes import SCENES
 from runner.server import ROOT
 from runner.shape import shape
 from tests.site.pages import Page as BuiltPage
+from tests.site.pages import page_of
 from tests.site.running import press, printed, run, scene, status
 from theme.timeline import RUNTIME
 
@@ -36,7 +37,7 @@ def test_run_in_the_browser_has_the_shape_of_the_recorded_run(page: Page):
     """A run in the browser has the same lanes, order, overlap and errors as the recorded one."""
     page.goto("/")
     article = page.evaluate_handle("document.querySelector('article')")
-    for path in {f"/{name.split('/')[0].replace('_', '-')}/" for name in RUNNABLE}:
+    for path in {f"/{page_of(SCENES[name].example)}/" for name in RUNNABLE}:
         article.evaluate(  # all pages as one: Python is loaded once
             """async (article, path) => {
                 const html = await (await fetch(path)).text()

@@ -1,0 +1,20 @@
+"""Puts load on a server: many requests, several at a time."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+
+REQUESTS, AT_ONCE = 200, 20
+
+
+def load(
+    url: str, send: Callable[[httpx.Client, int], httpx.Response]
+) -> list[httpx.Response]:
+    """Call `send` with a shared client and the numbers below `REQUESTS`, `AT_ONCE` at a time."""
+    limits = httpx.Limits(max_connections=AT_ONCE)
+    with (
+        httpx.Client(base_url=url, timeout=60, limits=limits) as client,
+        ThreadPoolExecutor(AT_ONCE) as threads,
+    ):
+        return list(threads.map(lambda number: send(client, number), range(REQUESTS)))
