@@ -26,7 +26,6 @@ from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 from runner.server import ROOT, Server, free_port, serve, start
 
-_PROGRAMS = Path(sys.executable).parent
 _PUBLISHED = "127.0.0.1:8000"
 _WHOLE_FILE = re.compile(r'^--8<-- "([^":]+\.py)"$', re.MULTILINE)
 _BLOCK = RawFencedCodeBlockLexer(re.compile(r"console(?: [^\n]*)?\n"))
@@ -83,7 +82,7 @@ class Session:
             cwd=str(self._folder),
             timeout=60,
             encoding="utf-8",
-            env={**os.environ, "PATH": f"{_PROGRAMS}:{os.environ['PATH']}"},
+            env=_surroundings(),
             withexitstatus=True,
         )
         printed = re.sub(r"\x1b\[[\d;]*m", "", printed)  # curl prints names in bold
@@ -104,6 +103,13 @@ class Session:
         if self.server is None:
             return text
         return text.replace(self.server.url.removeprefix("http://"), _PUBLISHED)
+
+
+def _surroundings() -> dict[str, str]:
+    """Those of the tests, less pytest's: a reader's pytest has none of our plugins."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {**inherited, "PATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def _pattern(shown: str) -> str:

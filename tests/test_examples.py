@@ -20,10 +20,6 @@ EXAMPLES = [
 every_example = pytest.mark.parametrize("file", EXAMPLES)
 
 
-def module_of(file: Path) -> str:
-    return ".".join(file.relative_to(ROOT).with_suffix("").parts)
-
-
 @every_example
 def test_an_example_is_one_small_file_with_an_app_and_a_line_that_says_what_to_watch(
     file: Path,
@@ -51,12 +47,9 @@ def test_a_copy_named_main_runs_alone_in_an_empty_folder_and_has_no_5xx(
 ):
     """Whatever its schema allows or forbids gets no 5xx that the schema does not declare."""
     shutil.copy(file, tmp_path / "main.py")
-    with serve(f"{module_of(file)}:app") as server:
-        original = httpx.get(f"{server.url}/openapi.json").json()
     no_cache = {"PYTHONDONTWRITEBYTECODE": "1"}
     with serve("main:app", cwd=tmp_path, env=no_cache) as server:
         schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
-        assert schema.raw_schema == original
         tried = set()
         for result in schema.get_all_operations():
             operation = result.ok()
@@ -72,7 +65,7 @@ def test_a_copy_named_main_runs_alone_in_an_empty_folder_and_has_no_5xx(
                 tried.add(case.path)
 
             call()
-        assert tried == set(original["paths"])
+        assert tried == set(schema.raw_schema["paths"])
         assert httpx.post(f"{server.url}/nothing-here").status_code == 404
     assert [path.name for path in tmp_path.iterdir()] == ["main.py"]
 

@@ -1,6 +1,7 @@
 """The built site, served; and a browser."""
 
 from collections.abc import Iterator
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,16 @@ from theme.timeline import RUNTIME
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the built site."""
-    folder = tmp_path_factory.mktemp("site")
-    build(folder)
+def site(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The folder of the built site: built once for all processes of the tests."""
+    common = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        common = common.parent
+    with (common / "site.lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        folder = common / "site"
+        if not (folder / "sitemap.xml").exists():
+            build(folder)
     return folder
 
 

@@ -4,8 +4,9 @@ import ast
 import textwrap
 from pathlib import Path
 
+from runner.scenes import SCENES
 from runner.server import ROOT
-from tests.site.pages import page_of, claims_of
+from tests.site.pages import claims_of, page_of
 
 EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
 SOURCES = {
@@ -85,3 +86,12 @@ def test_no_page_has_an_address_of_a_registry_or_a_machine(pages):
         text = page.file.read_text()
         assert "/work/" not in text
         assert "/home/" not in text
+
+
+def test_only_a_scene_that_would_not_mislead_has_a_button(pages):
+    shown = {
+        figure["data-scene"]
+        for page in pages
+        for figure in page.soup.select("figure[data-scene]:has(+ run-scene)")
+    }
+    assert shown == {n for n, scene in SCENES.items() if not scene.not_in_browser}

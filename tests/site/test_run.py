@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Page, Response
+from playwright.sync_api import BrowserContext, Locator, Page, Response
 
 from runner.record import load
 from runner.scenes import SCENES
 from runner.server import ROOT
 from runner.shape import shape
-from tests.site.pages import Page as BuiltPage
 from tests.site.pages import page_of
 from tests.site.running import press, printed, run, scene, status
 from theme.timeline import RUNTIME
@@ -49,15 +48,6 @@ def test_run_in_the_browser_has_the_shape_of_the_recorded_run(page: Page):
     for name in RUNNABLE:
         recording = run(page, scene(page, name).last)
         assert shape(recording) == shape(load(name)), name
-
-
-def test_only_a_scene_that_would_not_mislead_has_a_button(pages: list[BuiltPage]):
-    shown = {
-        figure["data-scene"]
-        for page in pages
-        for figure in page.soup.select("figure[data-scene]:has(+ run-scene)")
-    }
-    assert shown == set(RUNNABLE)
 
 
 def test_each_button_links_to_what_differs_from_a_server(page: Page):
@@ -104,29 +94,6 @@ def test_without_stack_switching_it_says_so_and_the_recording_stays(page: Page):
     assert page.locator("figure[data-scene] svg").first.is_visible()
 
 
-def test_on_the_front_page_the_keyboard_is_enough_and_the_figure_fits(page: Page):
-    page.goto("/")
-    element = scene(page, "background_tasks/first_task")
-    element.get_by_role("button", name="Run", exact=True).focus()
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"
-    page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.tagName") != "TEXTAREA"
-    element.get_by_role("button", name="Run", exact=True).focus()
-    page.keyboard.press("Space")
-    status(element, "Finished")
-    output = element.get_by_role("region").inner_text().splitlines()
-    assert output == [
-        'POST /task → 200 {"message":"Task has been queued"}',
-        "send_receipt: started",
-        "send_receipt: done",
-    ]
-    for width in (360, 1280):
-        page.set_viewport_size({"width": width, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth") == width
-
-
 def test_nothing_is_loaded_before_the_click_little_after_it_and_nothing_again(
     page: Page,
 ):
@@ -155,3 +122,27 @@ def test_nothing_is_loaded_before_the_click_little_after_it_and_nothing_again(
     run(page, second)
     run(page, second)
     assert len([r for r in responses if r.url.endswith("env.zip")]) == 1
+    keyboard_is_enough(page, element)
+    for width in (360, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def keyboard_is_enough(page: Page, element: Locator) -> None:
+    """Edit, leave the editor, and run, with the keyboard alone."""
+    element.get_by_role("button", name="Run", exact=True).focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.tagName") != "TEXTAREA"
+    element.get_by_role("button", name="Run", exact=True).focus()
+    page.keyboard.press("Space")
+    status(element, "Running")
+    status(element, "Finished")
+    output = element.get_by_role("region").inner_text().splitlines()
+    assert output == [
+        'POST /task → 200 {"message":"Task has been queued"}',
+        "send_receipt: started",
+        "send_receipt: done",
+    ]
