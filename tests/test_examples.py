@@ -55,7 +55,7 @@ def test_a_copy_named_main_runs_alone_in_an_empty_folder_and_has_no_5xx(
             operation = result.ok()
 
             @settings(
-                max_examples=20, deadline=None, suppress_health_check=list(HealthCheck)
+                max_examples=12, deadline=None, suppress_health_check=list(HealthCheck)
             )
             @given(case=requests_good_and_bad(operation))
             def call(case):

@@ -29,18 +29,17 @@ def delays(recording: dict) -> tuple[float, ...]:
     return tuple(mean(way["seconds"]) for way in recording["series"])
 
 
-def holds(recording: dict, times: int) -> bool:
-    """Whether four tasks delay others at least so many times as much as one does."""
-    idle, pool, one, four, loop = delays(recording)
-    return idle < one < four / times and pool < one and loop > 10 * idle
-
-
 @pytest.mark.slow
 def test_in_a_process_it_delays_others_least_and_in_async_def_most():
-    """One `def` task delays other requests, four delay them more, a task in a process pool less than one; an `async def` task stops them."""
+    """`def` tasks delay other requests, and an `async def` task stops them; a task in a process pool delays them least. The chart's run shows by how much."""
     assert EXAMPLE == "examples.heavy_work.three_ways:app"
-    assert holds(measure(rounds=1, pings=8), times=2)
-    assert holds(json.loads(RECORDING.read_text()), times=4)  # the chart
+    idle, pool, _, four, loop = delays(measure(rounds=1, pings=8))
+    assert max(idle, pool) < four / 2
+    assert max(idle, pool) < loop / 3
+    idle, pool, one, four, loop = delays(json.loads(RECORDING.read_text()))  # the chart
+    assert idle < one < four / 4
+    assert pool < one
+    assert loop > 10 * idle
 
 
 @pytest.mark.slow
@@ -90,10 +89,11 @@ def test_a_forked_process_ignores_sigterm(method: str, ends: bool):
     """A forked process has the server's signal handlers: it ignores `SIGTERM`. A spawned one ends, and breaks the pool."""
     with serve("examples.heavy_work.forked_pool:app") as server:
         pid = httpx.post(f"{server.url}/{method}").json()
-        psutil.Process(pid).terminate()
+        process = psutil.Process(pid)
+        process.terminate()
         if ends:
-            psutil.wait_procs([psutil.Process(pid)] if alive(pid) else [], timeout=5)
-            assert not alive(pid)
+            gone, _ = psutil.wait_procs([process], timeout=5)
+            assert gone
         else:
             assert httpx.post(f"{server.url}/{method}").json() == pid
 

@@ -1,6 +1,7 @@
 """The statements of docs/progress-and-results.md."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -158,10 +159,10 @@ def test_a_cancel_scope_ends_an_async_task_where_it_awaits():
 
 
 def test_a_flag_ends_a_def_task_at_its_next_step():
-    """The flag ends a `def` task where it looks at it: after the picture that it is at."""
+    """The flag ends a `def` task where it looks at it: before its next picture."""
     with serve("examples.progress_and_results.cancel:app") as server:
         line = cancelled(server, "albums")
-    assert line == "resize_album: cancelled before picture 2"
+    assert re.fullmatch(r"resize_album: cancelled before picture [1-9]", line)
 
 
 def test_work_that_is_not_cancelled_is_done_and_unknown_work_is_404():

@@ -19,7 +19,7 @@ async def send_newsletter(readers: int) -> None:
     async def send_in_time(number: int) -> None:
         async with connections:
             try:
-                async with asyncio.timeout(0.4):
+                async with asyncio.timeout(1):
                     await send_mail(number)
             except Exception as error:
                 print(f"send_newsletter: mail {number}: {error!r}")
@@ -27,7 +27,7 @@ async def send_newsletter(readers: int) -> None:
                 sent.append(number)
 
     try:
-        async with asyncio.timeout(1), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(2), asyncio.TaskGroup() as group:
             for number in range(1, readers + 1):
                 group.create_task(send_in_time(number))
     except TimeoutError:

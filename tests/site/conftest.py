@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from fcntl import LOCK_EX, flock
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext
@@ -22,7 +23,11 @@ def site(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
         flock(lock, LOCK_EX)
         folder = common / "site"
         if not (folder / "sitemap.xml").exists():
+            before = getrusage(RUSAGE_CHILDREN)
             build(folder)
+            after = getrusage(RUSAGE_CHILDREN)
+            took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            assert took < 5, "the site takes more than five seconds of a core"
     return folder
 
 
