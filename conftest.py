@@ -1,12 +1,17 @@
 """Makes the `console` blocks of the pages and the README tests; lets CI skip nothing."""
 
+import functools
 import os
+import ssl
 
 import pytest
 from sybil import Sybil
 from xdist.scheduler import LoadScopeScheduling
 
 from tests import sessions
+
+# Every httpx client loads the machine's certificates, 40 ms of a processor, to talk HTTP.
+ssl.create_default_context = functools.cache(ssl.create_default_context)
 
 pytest_collect_file = Sybil(
     [sessions.parse],
@@ -34,8 +39,8 @@ class OneByOne(LoadScopeScheduling):
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One more than there are cores: most tests wait for something."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than there are cores: most tests wait for something."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_xdist_make_scheduler(config, log):

@@ -7,6 +7,7 @@ and in a reader's browser.
 import ast
 import functools
 import inspect
+import itertools
 import re
 import sys
 import threading
@@ -19,6 +20,7 @@ from typing import Any, TextIO
 Event = dict[str, Any]
 Emit = Callable[[Event], None]
 
+_numbers = itertools.count()
 _LOGGED = re.compile(r"(INFO|WARNING|ERROR): |\d{4}-\d\d-\d\d ")
 
 EVENT_LOOP = "event loop"
@@ -80,7 +82,9 @@ def observed(
     def reported() -> Iterator[None]:
         call: Event = {"function": function.__name__, "lane": where()}
         call["open"] = _generates(function)
-        call["id"] = f"{function.__name__}-{time.perf_counter_ns()}"
+        call["id"] = (
+            f"{time.perf_counter_ns()}-{next(_numbers)}"  # a clock may be coarse
+        )
         name = None
         emit({"kind": "start", "time": time.time(), **call})
         try:

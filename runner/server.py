@@ -179,6 +179,20 @@ def start(
         yield server
 
 
+def _wait_until_it_listens(url: str) -> None:
+    """With ``--workers`` and ``--reload`` the address is printed before a worker listens."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    deadline = time.monotonic() + START_TIMEOUT
+    while True:
+        try:
+            socket.create_connection((host, int(port))).close()
+            return
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise ServerError(f"nobody listens at {url}") from None
+            time.sleep(0.01)
+
+
 def _surroundings(env: Mapping[str, str] | None) -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     return {**inherited, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", **(env or {})}
@@ -193,6 +207,7 @@ def _watched(process: subprocess.Popen[str] | WarmProcess) -> Iterator[Server]:
         address = _ADDRESS.search(line.text)
         assert address is not None
         server.url = address[1]
+        _wait_until_it_listens(address[1])
         yield server
     finally:
         process.send_signal(SIGKILL)

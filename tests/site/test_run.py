@@ -12,7 +12,7 @@ from runner.scenes import SCENES
 from runner.server import ROOT
 from runner.shape import shape
 from tests.site.pages import page_of
-from tests.site.running import press, printed, run, scene, status
+from tests.site.running import press, run, scene, status
 from theme.timeline import RUNTIME
 
 pytestmark = pytest.mark.slow
@@ -55,34 +55,6 @@ def test_each_button_links_to_what_differs_from_a_server(page: Page):
     page.get_by_role("link", name="What differs from a server?").first.click()
     page.wait_for_url("**/#what-run-does")
     assert page.locator("h2#what-run-does").is_visible()
-
-
-def test_an_endless_loop_is_stopped_by_hand_and_a_scene_by_another(page: Page):
-    page.goto("/background-tasks/")
-    element = scene(page, "background_tasks/first_task")
-    press(element, "Edit")
-    editor = element.get_by_role("textbox")
-    code = editor.input_value()
-    editor.fill(code.replace("time.sleep(1)", "while True: pass"))
-    press(element, "Run")
-    printed(element, "send_receipt: started")
-    press(element, "Stop")
-    status(element, "Stopped.")
-    press(element, "Reset")
-    press(element, "Run")
-    second = scene(page, "background_tasks/def_or_async")
-    assert len(run(page, second)["tasks"]) == 2
-    status(element, "Stopped: another example was started.")
-
-
-def test_after_another_page_and_back_it_runs_again(page: Page):
-    page.goto("/background-tasks/")
-    press(scene(page, "background_tasks/first_task"), "Run")
-    page.get_by_role("link", name="Next").click()
-    page.wait_for_url("**/multiple-tasks/")
-    page.go_back()
-    element = scene(page, "background_tasks/first_task")
-    assert len(run(page, element)["tasks"]) == 1
 
 
 def test_without_stack_switching_it_says_so_and_the_recording_stays(page: Page):

@@ -89,3 +89,31 @@ def test_the_page_stays_responsive_during_a_run(warm: Page):
         run(warm, scene(warm, "multiple_tasks/at_the_same_time"))
         longest.append(max(warm.evaluate("window.long.splice(0)"), default=0))
     assert min(longest) < LONGEST_TASK
+
+
+def test_an_endless_loop_is_stopped_by_hand_and_a_scene_by_another(warm: Page):
+    warm.goto("/background-tasks/")
+    element = scene(warm, "background_tasks/first_task")
+    press(element, "Edit")
+    editor = element.get_by_role("textbox")
+    code = editor.input_value()
+    editor.fill(code.replace("time.sleep(1)", "while True: pass"))
+    press(element, "Run")
+    printed(element, "send_receipt: started")
+    press(element, "Stop")
+    status(element, "Stopped.")
+    press(element, "Reset")
+    press(element, "Run")
+    second = scene(warm, "background_tasks/def_or_async")
+    assert len(run(warm, second)["tasks"]) == 2
+    status(element, "Stopped: another example was started.")
+
+
+def test_after_another_page_and_back_it_runs_again(warm: Page):
+    warm.goto("/background-tasks/")
+    press(scene(warm, "background_tasks/first_task"), "Run")
+    warm.get_by_role("link", name="Next").click()
+    warm.wait_for_url("**/multiple-tasks/")
+    warm.go_back()
+    element = scene(warm, "background_tasks/first_task")
+    assert len(run(warm, element)["tasks"]) == 1
