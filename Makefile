@@ -10,6 +10,7 @@ install := $(in_venv)python -m pip install --quiet --disable-pip-version-check -
 older := .cache/fastapi-0.105.0 .cache/fastapi-0.115.0 .cache/fastapi-0.117.1
 
 export NO_MKDOCS_2_WARNING := 1
+unexport PYTHONDONTWRITEBYTECODE # the tests start many processes
 
 .PHONY: serve test record audit constraints
 

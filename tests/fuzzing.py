@@ -1,0 +1,35 @@
+"""Sends an app what its schema allows and what it forbids."""
+
+import schemathesis
+from hypothesis import HealthCheck, given, settings, strategies
+
+Answer = tuple[str, int, tuple[str, ...]]
+"""The path as in the schema, the status, and the statuses that the schema declares."""
+
+
+def send_good_and_bad(url: str) -> tuple[list[Answer], set[str]]:
+    """Try every operation of the app at that address; all answers, and all its paths."""
+    schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
+    answers: list[Answer] = []
+    for result in schema.get_all_operations():
+        operation = result.ok()
+
+        @settings(
+            max_examples=12, deadline=None, suppress_health_check=list(HealthCheck)
+        )
+        @given(case=_requests(operation))
+        def call(case):
+            answer = case.call(base_url=url)
+            declared = tuple(case.operation.definition.raw["responses"])
+            answers.append((case.path, answer.status_code, declared))
+
+        call()
+    return answers, set(schema.raw_schema["paths"])
+
+
+def _requests(operation):
+    """Hypothesis's strategy for the requests of one operation."""
+    good = operation.as_strategy()
+    bad = operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
+    varies = operation.body or operation.query or operation.path_parameters
+    return strategies.one_of(good, bad) if varies else good

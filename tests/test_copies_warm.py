@@ -1,0 +1,29 @@
+"""An example copied to an empty folder runs there, whatever is sent to it."""
+
+import shutil
+from pathlib import Path
+
+import httpx
+import pytest
+
+from runner import serve
+from tests.test_examples import every_example
+
+
+@pytest.mark.slow
+@every_example
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:schemathesis")
+def test_a_copy_named_main_runs_alone_in_an_empty_folder_and_has_no_5xx(
+    file: Path, tmp_path: Path
+):
+    """Whatever its schema allows or forbids gets no 5xx that the schema does not declare."""
+    from tests.fuzzing import send_good_and_bad  # its libraries take a second to import
+
+    shutil.copy(file, tmp_path / "main.py")
+    no_cache = {"PYTHONDONTWRITEBYTECODE": "1"}
+    with serve("main:app", cwd=tmp_path, env=no_cache) as server:
+        answers, paths = send_good_and_bad(server.url)
+        assert {path for path, _, _ in answers} == paths
+        assert [a for a in answers if a[1] >= 500 and str(a[1]) not in a[2]] == []
+        assert httpx.post(f"{server.url}/nothing-here").status_code == 404
+    assert [path.name for path in tmp_path.iterdir()] == ["main.py"]
