@@ -149,7 +149,7 @@ def serve_module(
 ) -> Iterator[Server]:
     """Run the module's ``main`` with the arguments, as `serve` does with uvicorn's."""
     process = WarmProcess(module, arguments, cwd=cwd, env=_surroundings(env))
-    with _watched(process) as server:
+    with _watched(process, arguments) as server:
         yield server
 
 
@@ -175,7 +175,7 @@ def start(
         stderr=subprocess.STDOUT,
         start_new_session=True,  # its own group, so that its children can be ended too
     )
-    with _watched(process) as server:
+    with _watched(process, command) as server:
         yield server
 
 
@@ -199,7 +199,9 @@ def _surroundings(env: Mapping[str, str] | None) -> dict[str, str]:
 
 
 @contextmanager
-def _watched(process: subprocess.Popen[str] | WarmProcess) -> Iterator[Server]:
+def _watched(
+    process: subprocess.Popen[str] | WarmProcess, arguments: Sequence[str]
+) -> Iterator[Server]:
     try:
         reaper.watch(process.pid)
         server = Server(process)
@@ -207,7 +209,8 @@ def _watched(process: subprocess.Popen[str] | WarmProcess) -> Iterator[Server]:
         address = _ADDRESS.search(line.text)
         assert address is not None
         server.url = address[1]
-        _wait_until_it_listens(address[1])
+        if {"--workers", "--reload"} & set(arguments):
+            _wait_until_it_listens(address[1])
         yield server
     finally:
         process.send_signal(SIGKILL)

@@ -35,6 +35,7 @@ def test_one_that_hangs_is_given_up_and_the_others_are_sent():
     ]
 
 
+@pytest.mark.slow
 def test_at_the_time_limit_of_all_what_is_left_is_cancelled():
     """At the time limit of all, what still runs is cancelled and what waits never starts."""
     with serve("examples.at_the_same_time.a_few_at_a_time:app") as server:
@@ -94,6 +95,7 @@ def test_a_failure_is_logged_when_it_happens():
         server.wait_for("ZeroDivisionError")
 
 
+@pytest.mark.slow
 def test_at_shutdown_they_have_two_seconds_and_then_are_cancelled():
     """At shutdown they have two seconds; who needs longer is cancelled."""
     with serve("examples.at_the_same_time.held_and_awaited:app") as server:

@@ -66,6 +66,7 @@ def test_a_lambda_a_connection_and_a_result_that_is_one_cannot_be_pickled():
         assert "cannot pickle 'sqlite3.Connection'" in text
 
 
+@pytest.mark.slow
 def test_a_killed_process_takes_what_waits_in_the_pool_with_it():
     """When its process is killed, the pool is broken: what runs in it and what waits in it raises `BrokenProcessPool`."""
     with serve("examples.heavy_work.robust_pool:app") as server:
@@ -75,6 +76,7 @@ def test_a_killed_process_takes_what_waits_in_the_pool_with_it():
         server.wait_for("publish_forecast: 2021 lost, the process was killed")
 
 
+@pytest.mark.slow
 def test_a_new_pool_takes_the_next():
     """A new pool takes the place of the broken one, and the next forecast is computed."""
     with serve("examples.heavy_work.robust_pool:app") as server:
@@ -113,6 +115,7 @@ def test_a_forked_process_keeps_the_port_of_a_killed_server(method: str, kept: b
     assert in_use == kept
 
 
+@pytest.mark.slow
 def test_a_process_that_watches_its_parent_ends_with_a_killed_server():
     """A process that waits for its parent's end, in a thread, ends with a server that is killed."""
     with serve("examples.heavy_work.robust_pool:app") as server:
@@ -123,6 +126,7 @@ def test_a_process_that_watches_its_parent_ends_with_a_killed_server():
         process.wait(10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_all_does_not_break_the_computation(number: signal.Signals):
     """`Ctrl+C` and some supervisors signal all processes at once. The server waits for the task, and the process computes on."""

@@ -170,6 +170,7 @@ def test_the_lifespan_ends_unless_the_server_is_forced_or_killed():
         assert ("lifespan: ended" in said) == (len(numbers) == 1)
 
 
+@pytest.mark.slow
 def test_at_the_limit_the_lifespan_ends_while_a_def_task_still_works():
     """At the limit of `--timeout-graceful-shutdown` the lifespan ends while a `def` task still works, and closes under it what it opened."""
     with limited() as server:

@@ -32,6 +32,7 @@ def test_with_two_workers_every_job_runs_twice():
         server.wait_for(f"^(?!{first}$)refresh_prices: process")
 
 
+@pytest.mark.slow
 def test_the_schedule_in_a_process_of_its_own_runs_once():
     """A process of its own runs the job as long as it lives, however many workers serve the app; under uvicorn the same file runs none."""
     file = ROOT / "examples/schedules/own_process.py"

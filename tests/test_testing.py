@@ -39,6 +39,7 @@ def run_published(folder: Path, *options: str, changes: dict[str, str]) -> str:
     ).stdout.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_tests_of_this_page_pass(tmp_path: Path):
     """The tests shown here pass, with every warning an error."""
     assert re.match(r"6 passed in ", run_published(tmp_path, changes={}))
@@ -108,6 +109,7 @@ print("answered")
 SENT_FIRST = "send: 'Your order: tea' to ada@example.com\nanswered\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "script",
     [
@@ -133,6 +135,7 @@ def test_a_server_answers_before_the_task_has_ended():
     assert answered < sent
 
 
+@pytest.mark.slow
 def test_without_httpx2_test_client_warns_and_waits_all_the_same():
     """Without `httpx2` Starlette's `TestClient` uses `httpx` and warns that this is deprecated. It waits all the same."""
     without = "import sys; sys.modules['httpx2'] = None\n" + WITH_TEST_CLIENT

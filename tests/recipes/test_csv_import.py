@@ -102,6 +102,7 @@ def test_an_unknown_import_is_404(server: Server):
     assert httpx.get(f"{server.url}/imports/7").status_code == 404
 
 
+@pytest.mark.slow
 def test_after_a_kill_the_report_counts_what_is_in_the_table(
     server: Server, database: Path
 ):

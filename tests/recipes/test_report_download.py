@@ -41,6 +41,7 @@ def test_an_unknown_report_is_404(server: Server, path: str):
     assert answer.status_code == 404
 
 
+@pytest.mark.slow
 def test_when_its_process_is_killed_the_report_has_failed_and_the_next_is_built(
     server: Server,
 ):

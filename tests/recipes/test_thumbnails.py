@@ -80,6 +80,7 @@ def test_what_is_no_picture_or_too_large_is_refused(
     assert answer.status_code == status
 
 
+@pytest.mark.slow
 def test_more_than_fifty_million_pixels_are_refused(server: Server):
     """More than fifty million pixels get `422`."""
     assert upload(server, picture(1, size=(10_000, 6_000))).status_code == 422

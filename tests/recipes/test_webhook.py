@@ -80,6 +80,7 @@ def test_the_receiver_has_the_event_and_can_check_the_signature(
     assert receiver.received == [(answer.json()["event"], event, True)]
 
 
+@pytest.mark.slow
 def test_a_retry_has_the_same_id(server: Server, receiver: Receiver):
     """After `503` and `429` it is sent again with the same id, so the receiver can tell a retry from a second order."""
     receiver.answers = [503, 429]

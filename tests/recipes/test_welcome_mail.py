@@ -88,6 +88,7 @@ def test_a_mail_server_to_try_it_with(tmp_path: Path):
         assert "your account is ready" in (tmp_path / "printed").read_text()
 
 
+@pytest.mark.slow
 def test_later_is_tried_again_with_the_same_id(server: Server, postbox: Postbox):
     """When the mail server says “later” (4xx), the same mail with the same `Message-ID` is sent again."""
     postbox.answers = ["451 too busy", "451 still too busy"]
