@@ -241,6 +241,11 @@ SEARCHES = {
         "TestClient waits",
         "httpx2",
     ],
+    "durable-on-one-machine": [
+        "jobs survive a crash",
+        "jobs table",
+        "without redis",
+    ],
     "recipes/welcome-mail": ["send email"],
     "recipes/thumbnails": ["image upload"],
     "recipes/webhook": ["webhook signature"],

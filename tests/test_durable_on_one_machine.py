@@ -1,0 +1,217 @@
+"""The statements of docs/durable-on-one-machine.md."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+
+from runner import Server, serve
+from runner.server import ROOT
+from tests.terminal import order
+
+TARGET = "examples.durable_on_one_machine.jobs_table:app"
+Start = Callable[..., AbstractContextManager[Server]]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Start:
+    """Starts a server on this test's database, with a lease of a second."""
+    settings = {"DATABASE": str(tmp_path / "db"), "LEASE": "1"}
+    return partial(serve, TARGET, env=settings)
+
+
+def place(server: Server, number: int, item: str = "tea") -> int:
+    """Place an order; the id of its job."""
+    answer = httpx.post(f"{server.url}/orders/{number}/{item}")
+    assert answer.status_code == 202
+    return answer.json()["job"]
+
+
+def worker_process(folder: Path) -> subprocess.Popen[str]:
+    """A worker without an app, on the same database."""
+    file = ROOT / "examples/durable_on_one_machine/jobs_table.py"
+    settings = {"DATABASE": str(folder / "db"), "LEASE": "1"}
+    return subprocess.Popen(
+        [sys.executable, file], env=settings, stdout=subprocess.PIPE, text=True
+    )
+
+
+def state(server: Server, job: int) -> dict[str, object]:
+    return httpx.get(f"{server.url}/jobs/{job}").json()
+
+
+def runs(server: Server, end: str) -> Counter[int]:
+    """How often the receipt of each order was started, or done."""
+    said = "\n".join(
+        line.text for line in server.lines
+    )  # two processes may share a line
+    return Counter(int(n) for n in re.findall(rf"receipt: order (\d+) {end}", said))
+
+
+def kill(server: Server) -> None:
+    server.process.send_signal(signal.SIGKILL)
+    server.wait()
+
+
+def test_the_job_runs_and_its_state_can_be_read(start: Start):
+    """The job runs after the response, and its state can be read at once."""
+    with start() as server:
+        job = place(server, 7, "slow")
+        server.wait_for("send_receipt: order 7 started")
+        during = state(server, job)
+        server.wait_for("send_receipt: order 7 done")
+        server.stop()
+    with start() as server:
+        after = state(server, job)
+    assert during == {"status": "waiting", "attempts": 1, "error": None}
+    assert after == {"status": "done", "attempts": 1, "error": None}
+
+
+def test_order_and_job_are_there_together_or_neither(start: Start):
+    """An order that cannot be committed leaves no job: the second order of this number gets `409`, and one receipt is sent."""
+    with start() as server:
+        job = place(server, 7)
+        again = httpx.post(f"{server.url}/orders/7/tea")
+        server.wait_for("order 7 done")
+        missing = httpx.get(f"{server.url}/jobs/{job + 1}")
+        server.stop()
+        assert runs(server, "started") == {7: 1}
+    assert again.status_code == 409
+    assert missing.status_code == 404
+
+
+@pytest.mark.slow
+def test_a_kill_in_the_middle_of_100_jobs_loses_none(start: Start):
+    """100 jobs, a `SIGKILL` in the middle, a new server: all are done, and only the one that was running has been started twice."""
+    with start() as server:
+        jobs = [place(server, number) for number in range(1, 101)]
+        server.wait_for("send_receipt: .* done", nth=10)
+        kill(server)
+        first = runs(server, "started"), runs(server, "done")
+    with start() as server:
+        server.wait_for("send_receipt: .* done", nth=100 - first[1].total(), timeout=30)
+        server.stop()
+        second = runs(server, "started"), runs(server, "done")
+    with start() as server:
+        assert {str(state(server, job)["status"]) for job in jobs} == {"done"}
+    assert set(first[1] | second[1]) == set(range(1, 101))
+    twice = [n for n, times in (first[0] + second[0]).items() if times > 1]
+    assert len(twice) <= 1
+
+
+def test_a_clean_stop_finishes_the_job_and_leaves_the_rest_for_the_next_start(
+    start: Start,
+):
+    """`SIGTERM` lets the job that runs come to its end; the others wait for the next start, and none runs twice."""
+    with start() as server:
+        place(server, 1, "slow")
+        place(server, 2)
+        server.wait_for("order 1 started")
+        server.stop()
+        first = runs(server, "done")
+    with start() as server:
+        server.wait_for("order 2 done")
+        server.stop()
+        second = runs(server, "started")
+    assert first == {1: 1}
+    assert second == {2: 1}
+
+
+def test_after_a_kill_the_next_worker_waits_for_the_lease(start: Start):
+    """The next worker takes the job of a killed one when its lease is over, not before."""
+    with start() as server:
+        place(server, 1, "slow")
+        claimed = server.wait_for("order 1 started")
+        kill(server)
+    with start() as server:
+        again = server.wait_for("order 1 started")
+    assert again.time - claimed.time > 0.9
+
+
+@pytest.mark.slow
+def test_a_job_that_fails_is_tried_three_times_and_given_up_visibly(start: Start):
+    """A job that raises runs three times, each time after a longer wait, and is then `failed`, with the error for all to read."""
+    with start() as server:
+        job = place(server, 1, "refused")
+        server.wait_for("order 1 started", nth=3)
+        place(server, 2)
+        server.wait_for("order 2 done")
+        end = state(server, job)
+    assert end["status"] == "failed"
+    assert end["attempts"] == 3
+    assert "the mail server refused the connection" in str(end["error"])
+
+
+@pytest.mark.slow
+def test_a_job_that_kills_its_worker_is_given_up_after_three(
+    start: Start, tmp_path: Path
+):
+    """A job that takes its process with it does so three times; then it is `failed`, and the others are done."""
+    with start() as server:
+        deadly = place(server, 1, "deadly")
+        server.wait()
+    for _ in range(2):
+        with worker_process(tmp_path) as worker:
+            assert worker.wait(20) == -signal.SIGKILL
+    with start() as server:
+        other = place(server, 2)
+        server.wait_for("order 2 done")
+        deadline = time.monotonic() + 10
+        while state(server, deadly)["status"] == "waiting":
+            assert time.monotonic() < deadline
+        end = state(server, deadly)
+        server.stop()
+    with start() as server:
+        assert state(server, other)["status"] == "done"
+    assert end == {"status": "failed", "attempts": 3, "error": "its worker died"}
+
+
+@pytest.mark.slow
+def test_two_workers_share_the_jobs_and_run_none_twice(start: Start):
+    """Two workers share the jobs: each job is claimed by one of them."""
+    with start("--workers", "2") as server:
+        server.wait_for("Application startup complete", nth=2)
+        for number in range(1, 41):
+            place(server, number)
+        server.wait_for("send_receipt: .* done", nth=40, timeout=30)
+        assert runs(server, "started") == Counter(range(1, 41))
+
+
+@pytest.mark.slow
+def test_a_lease_that_is_too_short_runs_a_job_twice(tmp_path: Path):
+    """If the job takes longer than the lease, a second worker takes it while the first is at it."""
+    settings = {"DATABASE": str(tmp_path / "db"), "LEASE": "0.3"}
+    with serve(TARGET, "--workers", "2", env=settings) as server:
+        server.wait_for("Application startup complete", nth=2)
+        place(server, 1, "slow")
+        server.wait_for("order 1 started", nth=2)
+        server.wait_for("order 1 done")
+        first_end, second_start = (
+            order(server, "order 1 done")[0],
+            [i for i, x in enumerate(server.lines) if "order 1 started" in x.text][1],
+        )
+    assert second_start < first_end
+
+
+@pytest.mark.slow
+def test_the_worker_can_be_a_process_of_its_own(start: Start, tmp_path: Path):
+    """Started with `python`, the same file is a worker without an app: it runs what the app has left."""
+    with start() as server:
+        place(server, 1, "slow")
+        place(server, 2)
+        server.wait_for("order 1 started")
+        server.stop()
+    with worker_process(tmp_path) as worker:
+        assert worker.stdout
+        assert worker.stdout.readline() == "send_receipt: order 2 started\n"
+        assert worker.stdout.readline() == "send_receipt: order 2 done\n"
+        worker.terminate()
