@@ -142,10 +142,13 @@ def test_a_job_that_fails_is_tried_three_times_and_given_up_visibly(start: Start
     """A job that raises runs three times, each time after a longer wait, and is then `failed`, with the error for all to read."""
     with start() as server:
         job = place(server, 1, "refused")
-        server.wait_for("order 1 started", nth=3)
+        first, second, third = (
+            server.wait_for("order 1 started", nth=n).time for n in (1, 2, 3)
+        )
         place(server, 2)
         server.wait_for("order 2 done")
         end = state(server, job)
+    assert third - second > second - first
     assert end["status"] == "failed"
     assert end["attempts"] == 3
     assert "the mail server refused the connection" in str(end["error"])
@@ -188,13 +191,14 @@ def test_two_workers_share_the_jobs_and_run_none_twice(start: Start):
 
 @pytest.mark.slow
 def test_a_lease_that_is_too_short_runs_a_job_twice(tmp_path: Path):
-    """If the job takes longer than the lease, a second worker takes it while the first is at it."""
+    """If the job takes longer than the lease, a second worker takes it while the first is at it. The first comes too late to say that it is done."""
     settings = {"DATABASE": str(tmp_path / "db"), "LEASE": "0.3"}
     with serve(TARGET, "--workers", "2", env=settings) as server:
         server.wait_for("Application startup complete", nth=2)
-        place(server, 1, "slow")
+        job = place(server, 1, "slow")
         server.wait_for("order 1 started", nth=2)
         server.wait_for("order 1 done")
+        assert state(server, job)["status"] != "done"
         first_end, second_start = (
             order(server, "order 1 done")[0],
             [i for i, x in enumerate(server.lines) if "order 1 started" in x.text][1],
