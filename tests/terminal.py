@@ -1,6 +1,27 @@
-"""Reads what a server has printed."""
+"""Reads what a server, or a process that is none, has printed."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 
 from runner import Server
+
+
+@contextmanager
+def python(
+    file: Path, env: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
+    """Run a file with ``python``; at the end of the block it is killed."""
+    command = [sys.executable, file]
+    with subprocess.Popen(
+        command, env=env, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def order(server: Server, *texts: str) -> list[int]:

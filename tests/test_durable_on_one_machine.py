@@ -3,7 +3,6 @@
 import re
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,7 +15,7 @@ import pytest
 
 from runner import Server, serve
 from runner.server import ROOT
-from tests.terminal import order
+from tests.terminal import order, python
 
 TARGET = "examples.durable_on_one_machine.jobs_table:app"
 Start = Callable[..., AbstractContextManager[Server]]
@@ -36,13 +35,10 @@ def place(server: Server, number: int, item: str = "tea") -> int:
     return answer.json()["job"]
 
 
-def worker_process(folder: Path) -> subprocess.Popen[str]:
+def worker_process(folder: Path) -> AbstractContextManager[subprocess.Popen[str]]:
     """A worker without an app, on the same database."""
     file = ROOT / "examples/durable_on_one_machine/jobs_table.py"
-    settings = {"DATABASE": str(folder / "db"), "LEASE": "1"}
-    return subprocess.Popen(
-        [sys.executable, file], env=settings, stdout=subprocess.PIPE, text=True
-    )
+    return python(file, env={"DATABASE": str(folder / "db"), "LEASE": "1"})
 
 
 def state(server: Server, job: int) -> dict[str, object]:
@@ -218,4 +214,3 @@ def test_the_worker_can_be_a_process_of_its_own(start: Start, tmp_path: Path):
         assert worker.stdout
         assert worker.stdout.readline() == "send_receipt: order 2 started\n"
         assert worker.stdout.readline() == "send_receipt: order 2 done\n"
-        worker.terminate()

@@ -1,7 +1,5 @@
 """The statements of docs/schedules.md."""
 
-import subprocess
-import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +8,7 @@ import pytest
 
 from runner import Server, serve
 from runner.server import ROOT
+from tests.terminal import python
 
 
 def test_the_next_run_is_at_three_in_the_zone_that_was_named():
@@ -38,15 +37,12 @@ def test_the_schedule_in_a_process_of_its_own_runs_once():
     file = ROOT / "examples/schedules/own_process.py"
     with (
         serve("examples.schedules.own_process:app", "--workers", "2") as server,
-        subprocess.Popen(
-            [sys.executable, file], stdout=subprocess.PIPE, text=True
-        ) as process,
+        python(file) as process,
     ):
         assert process.stdout
         for _ in range(2):
             assert process.stdout.readline() == "refresh_prices: done\n"
         assert httpx.get(f"{server.url}/ping").status_code == 200
-        process.terminate()
     assert not any("refresh_prices" in line.text for line in server.lines)
 
 
