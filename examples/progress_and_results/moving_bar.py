@@ -79,7 +79,9 @@ async def read_report(report: CurrentReport) -> Report:
 
 @app.get("/reports/{report_id}/events", response_class=EventSourceResponse)
 async def follow_report(report: CurrentReport) -> AsyncIterator[Report]:
-    yield report
-    while report.status == "running":
+    while True:
+        seen = report.model_copy()  # what is sent is what is looked at
+        yield seen
+        if seen.status != "running":
+            return
         await asyncio.sleep(0.1)
-        yield report

@@ -108,6 +108,9 @@ def test_a_page_is_accessible_light_copied_byte_for_byte_and_fits(
 
 def found_by_axe(page: Page, rules: str) -> list[tuple[str, str, str]]:
     """What axe finds wrong, and what it cannot decide."""
+    page.evaluate(  # half faded in, a colour cannot be judged
+        "Promise.allSettled(document.getAnimations().map(a => a.finished)).then(() => 0)"
+    )
     options = f"{{runOnly: {rules}, resultTypes: ['violations', 'incomplete']}}"
     result = page.evaluate(f"axe.run({options})")
     return [
