@@ -1,10 +1,7 @@
 """How long other requests wait while a task computes: all ways side by side in one run."""
 
 import asyncio
-import os
-import platform
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from typing import Any
 
 import httpx
@@ -25,11 +22,12 @@ _WAYS = [
 """What the server does meanwhile, the request for it, how often it is sent, the lane."""
 
 
-def measure(*, rounds: int, pings: int) -> dict[str, Any]:
+def measure(*, rounds: int, pings: int) -> list[dict[str, Any]]:
     """Send `pings` requests, one each 0.1 s, while a task computes; each way `rounds` times.
 
     Each ping is sent when its time has come, whether or not those before it have been
-    answered. ``series`` holds for each way the seconds that each answer took.
+    answered. Returns for each way its ``name``, its ``lane`` and the ``seconds`` that
+    each answer took.
     """
     seconds: list[list[float]] = [[] for _ in _WAYS]
     with serve(EXAMPLE) as server:
@@ -46,23 +44,15 @@ def measure(*, rounds: int, pings: int) -> dict[str, Any]:
                 kept += _ping(server.url, pings)
                 if times:
                     server.wait_for("t: done", nth=times, start=start, timeout=60)
-    return {
-        "versions": {
-            "Python": platform.python_version(),
-            **{name: version(name) for name in ("fastapi", "uvicorn")},
-        },
-        "cores": os.cpu_count(),
-        "series": [
-            {"name": name, "lane": lane, "seconds": kept}
-            for (name, _, _, lane), kept in zip(_WAYS, seconds, strict=True)
-        ],
-    }
+    return [
+        {"name": name, "lane": lane, "seconds": kept}
+        for (name, _, _, lane), kept in zip(_WAYS, seconds, strict=True)
+    ]
 
 
 def _ping(url: str, pings: int) -> list[float]:
-    with ThreadPoolExecutor(
-        1
-    ) as thread:  # the caller may have an event loop in its own
+    # In a thread of its own: the caller's may have an event loop.
+    with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, _send_pings(url, pings)).result()
 
 

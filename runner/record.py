@@ -49,14 +49,20 @@ def perform(scene: Scene) -> Recording:
     begin = requests[0]["sent"]
     return {
         "scene": asdict(scene),
-        "versions": {
-            "Python": platform.python_version(),
-            **{name: version(name) for name in ("fastapi", "starlette", "uvicorn")},
-        },
-        "cores": os.cpu_count(),
+        **_made_with("fastapi", "starlette", "uvicorn"),
         "requests": _requests(requests, seen, begin),
         "tasks": _tasks(seen, begin),
         "printed": printed(seen, begin),
+    }
+
+
+def _made_with(*packages: str) -> dict[str, Any]:
+    return {
+        "versions": {
+            "Python": platform.python_version(),
+            **{name: version(name) for name in packages},
+        },
+        "cores": os.cpu_count(),
     }
 
 
@@ -148,7 +154,8 @@ def main() -> None:
         same = {None: "new", shape(recording): "the same shape"}
         print(same.get(before, "ANOTHER SHAPE than before"))
     print(f"{latency.NAME} …")
-    measured = latency.measure(rounds=3, pings=10)
+    series = latency.measure(rounds=3, pings=10)
+    measured = {**_made_with("fastapi", "uvicorn"), "series": series}
     latency.RECORDING.write_text(json.dumps(measured, indent=1) + "\n")
 
 

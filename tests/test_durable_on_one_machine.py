@@ -53,11 +53,6 @@ def runs(server: Server, end: str) -> Counter[int]:
     return Counter(int(n) for n in re.findall(rf"receipt: order (\d+) {end}", said))
 
 
-def kill(server: Server) -> None:
-    server.process.send_signal(signal.SIGKILL)
-    server.wait()
-
-
 def test_the_job_runs_and_its_state_can_be_read(start: Start):
     """The job runs after the response, and its state can be read at once."""
     with start() as server:
@@ -91,7 +86,7 @@ def test_a_kill_in_the_middle_of_100_jobs_loses_none(start: Start):
     with start() as server:
         jobs = [place(server, number) for number in range(1, 101)]
         server.wait_for("send_receipt: .* done", nth=10)
-        kill(server)
+        server.stop(signal.SIGKILL)
         first = runs(server, "started"), runs(server, "done")
     with start() as server:
         server.wait_for("send_receipt: .* done", nth=100 - first[1].total(), timeout=30)
@@ -127,7 +122,7 @@ def test_after_a_kill_the_next_worker_waits_for_the_lease(start: Start):
     with start() as server:
         place(server, 1, "slow")
         claimed = server.wait_for("order 1 started")
-        kill(server)
+        server.stop(signal.SIGKILL)
     with start() as server:
         again = server.wait_for("order 1 started")
     assert again.time - claimed.time > 0.9

@@ -5,9 +5,9 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from signal import SIGKILL
 
 import httpx
-import psutil
 import pytest
 from playwright.sync_api import Browser
 
@@ -81,9 +81,9 @@ def test_an_unknown_id_gets_404_with_a_sentence():
     assert answer.json() == {"detail": "There is no report 7."}
 
 
-def polls(server: Server) -> Counter[int]:
+def polls(server: Server, path: str) -> Counter[int]:
     """The status codes of 100 polls for one report, each over a connection of its own."""
-    address = server.url + httpx.post(f"{server.url}/reports").headers["location"]
+    address = server.url + httpx.post(server.url + path).headers["location"]
     return Counter(httpx.get(address).status_code for _ in range(100))
 
 
@@ -93,9 +93,7 @@ def test_with_four_workers_most_polls_of_a_dict_get_404():
     target = "examples.progress_and_results.in_memory:app"
     with serve(target, "--workers", "4") as server:
         server.wait_for("Application startup complete", nth=4)
-        created = httpx.post(f"{server.url}/reports/2026")
-        address = server.url + created.headers["location"]
-        seen = Counter(httpx.get(address).status_code for _ in range(100))
+        seen = polls(server, "/reports/2026")
     assert set(seen) <= {200, 404}
     assert seen[404] > 50
 
@@ -109,7 +107,7 @@ def test_with_four_workers_and_sqlite_every_poll_finds_the_report(tmp_path: Path
         env={"DATABASE": str(tmp_path / "db")},
     ) as server:
         server.wait_for("Application startup complete", nth=4)
-        assert polls(server) == {200: 100}
+        assert polls(server, "/reports") == {200: 100}
 
 
 def test_a_report_that_has_expired_gets_410(tmp_path: Path):
@@ -134,8 +132,7 @@ def test_a_worker_that_is_killed_leaves_its_report_at_running(tmp_path: Path):
     target = "examples.progress_and_results.in_sqlite:app"
     with serve(target, env=settings) as server:
         address = httpx.post(f"{server.url}/reports").headers["location"]
-        psutil.Process(server.process.pid).kill()
-        server.process.wait(10)
+        server.stop(SIGKILL)
     with serve(target, env=settings) as server:
         second = httpx.post(f"{server.url}/reports").headers["location"]
         server.wait_for("build_report: 2 done")

@@ -186,8 +186,7 @@ def test_a_grace_period_shorter_than_the_task_loses_it_and_the_lifespan():
         httpx.post(f"{server.url}/async-def/30")
         server.process.send_signal(SIGTERM)
         server.wait_for("Waiting for background tasks to complete")
-        server.process.send_signal(SIGKILL)
-        server.wait()
+        server.stop(SIGKILL)
         assert what_became_of_it(server) == "lost"
         assert not any("lifespan: ended" in line.text for line in server.lines)
 

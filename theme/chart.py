@@ -4,7 +4,6 @@ The fence names a recording such as ``heavy_work/latencies``; one that is not th
 fails the build.
 """
 
-import json
 import math
 from statistics import median
 from typing import Any
@@ -13,7 +12,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from markdown import Markdown
 
 from theme.figure import seconds
-from theme.timeline import RECORDINGS, TimelineError
+from theme.timeline import made_with, recorded
 
 _ROW, _FOOT = 46, 22
 """Heights in pixels: a way with its name and its dots, the axis."""
@@ -28,14 +27,10 @@ def fence(
     **_: Any,
 ) -> str:
     """Render one chart, as superfences asks a custom fence to."""
-    file = RECORDINGS / f"{source.strip()}.json"
-    if not file.is_file():
-        raise TimelineError(f"chart: there is no recording {source.strip()}")
-    recording = json.loads(file.read_text())
-    used = ", ".join(f"{what} {v}" for what, v in recording["versions"].items())
+    recording = recorded(source.strip())
     return (
         f'<figure class="{css_class}">{draw(recording)}'
-        f"<figcaption>Recorded in one run with {used}; {recording['cores']} cores. "
+        f"<figcaption>Recorded in one run with {made_with(recording)}. "
         "Each dot is a request, the line their median.</figcaption></figure>"
     )
 

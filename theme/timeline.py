@@ -33,17 +33,28 @@ def fence(
 ) -> str:
     """Render one timeline, as superfences asks a custom fence to."""
     name = source.strip()
-    file = RECORDINGS / f"{name}.json"
-    if not file.is_file():
-        raise TimelineError(f"timeline: there is no recording of {name}: make record")
-    recording = json.loads(file.read_text())
-    used = ", ".join(f"{what} {v}" for what, v in recording["versions"].items())
+    recording = recorded(name)
     button = _button(recording["scene"]) if RUNTIME.is_file() else ""
     return (
         f'<figure class="{css_class}" data-scene="{name}">{draw(recording)}'
-        f"<figcaption>Recorded with {used}; {recording['cores']} cores.</figcaption>"
+        f"<figcaption>Recorded with {made_with(recording)}.</figcaption>"
         f"</figure>{button}"
     )
+
+
+def recorded(name: str) -> dict[str, Any]:
+    """The recording of that name. Raises `TimelineError` if there is none."""
+    file = RECORDINGS / f"{name}.json"
+    if not file.is_file():
+        raise TimelineError(f"timeline: there is no recording of {name}: make record")
+    recording: dict[str, Any] = json.loads(file.read_text())
+    return recording
+
+
+def made_with(recording: dict[str, Any]) -> str:
+    """What a recording was made with, for its caption."""
+    used = ", ".join(f"{what} {v}" for what, v in recording["versions"].items())
+    return f"{used}; {recording['cores']} cores"
 
 
 def _button(scene: dict[str, Any]) -> str:

@@ -111,8 +111,7 @@ def test_after_a_kill_the_report_counts_what_is_in_the_table(
     address = upload(server, HEAD + lines)
     while not httpx.get(address).json()["imported"]:
         pass
-    server.process.send_signal(SIGKILL)
-    server.process.wait(10)
+    server.stop(SIGKILL)
     with serve(TARGET, env={"DATABASE": str(database)}) as again:
         path = address.removeprefix(server.url)
         answer = httpx.get(again.url + path).json()
