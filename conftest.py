@@ -35,6 +35,8 @@ class OneByOne(LoadScopeScheduling):
         file = nodeid.partition("::")[0]
         if file.endswith(("test_links.py", "test_published.py")):
             return "tests that read all pages"
+        if file.endswith(("many_machines.py", "many-machines.md")):
+            return "tests that share a RabbitMQ"
         return file if file.endswith((".md", "_warm.py")) else nodeid
 
 

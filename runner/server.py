@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 START_TIMEOUT = 30.0
 """Seconds that a server may take until it answers."""
 
-_ADDRESS = re.compile(r"(?:running on|Serving on|Listening at:) (http://[\w.]+:\d+)")
+_ADDRESS = r"(?:running on|Serving on|Listening at:) (http://[\w.]+:\d+)"
 
 
 class ServerError(AssertionError):
@@ -104,6 +104,11 @@ class Server:
         self.process.send_signal(signal)
         return self.wait(timeout)
 
+    def kill(self) -> None:
+        """Send SIGKILL to the process and all that it has started; wait for their end."""
+        reaper.kill_group(self.process.pid)
+        self.wait()
+
     def wait(self, timeout: float = 10) -> int:
         """Wait for the end of the process and of what it prints, return its exit code.
 
@@ -162,9 +167,17 @@ def free_port() -> int:
 
 @contextmanager
 def start(
-    command: Sequence[str], *, cwd: Path = ROOT, env: Mapping[str, str] | None = None
+    command: Sequence[str],
+    *,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+    ready: str = _ADDRESS,
 ) -> Iterator[Server]:
-    """Run a command that says where it serves, as `serve` does with uvicorn."""
+    """Run a command until the end of the block, as `serve` does with uvicorn.
+
+    `ready` is a regular expression that is found in what it prints when it is ready.
+    Its group, if it has one, is the address; by default that is what a server says.
+    """
     process = subprocess.Popen(
         command,
         cwd=cwd,
@@ -175,7 +188,7 @@ def start(
         stderr=subprocess.STDOUT,
         start_new_session=True,  # its own group, so that its children can be ended too
     )
-    with _watched(process, command) as server:
+    with _watched(process, command, ready) as server:
         yield server
 
 
@@ -200,17 +213,18 @@ def _surroundings(env: Mapping[str, str] | None) -> dict[str, str]:
 
 @contextmanager
 def _watched(
-    process: subprocess.Popen[str] | WarmProcess, arguments: Sequence[str]
+    process: subprocess.Popen[str] | WarmProcess,
+    arguments: Sequence[str],
+    ready: str = _ADDRESS,
 ) -> Iterator[Server]:
     try:
         reaper.watch(process.pid)
         server = Server(process)
-        line = server.wait_for(_ADDRESS.pattern, timeout=START_TIMEOUT)
-        address = _ADDRESS.search(line.text)
-        assert address is not None
-        server.url = address[1]
-        if {"--workers", "--reload"} & set(arguments):
-            _wait_until_it_listens(address[1])
+        line = server.wait_for(ready, timeout=START_TIMEOUT)
+        if found := re.search(ready, line.text):
+            server.url = "".join(found.groups())
+        if server.url and {"--workers", "--reload"} & set(arguments):
+            _wait_until_it_listens(server.url)
         yield server
     finally:
         process.send_signal(SIGKILL)

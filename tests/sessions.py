@@ -3,11 +3,15 @@
 - ``$ uvicorn …`` and ``$ make serve`` start a server, on a free port in place of 8000;
   it runs until the next one, or the end of the page. ``uvicorn main:app`` serves a copy of
   the last whole file shown above it, alone in an empty folder.
+- ``$ taskiq worker …`` and ``$ taskiq scheduler …`` start a second process beside it.
+- ``$ docker compose up …`` starts what the ``compose.yaml`` above it names, without Docker,
+  and the processes after it are told where it is.
 - Every other ``$`` line runs in bash, in a folder of its own, on a terminal; what it
   prints must be what is shown under it, to the letter except for ``...``.
-- ``$ pytest …`` finds in that folder all whole files shown above it, named as they are.
-- Lines under a server's line, and blocks without a ``$`` line, are what the server's
-  terminal shows: the server must print each of them, in this order.
+- ``$ pytest …`` finds in that folder all whole files shown above it, named as they are;
+  those of a project in the project's folder.
+- Lines under the line that starts a process, and blocks without a ``$`` line, are what
+  the terminal of the last one shows: it must print each of them, in this order.
 """
 
 import os
@@ -25,6 +29,7 @@ from sybil import Document, Example, Region
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 from runner.server import ROOT, Server, free_port, serve, start
+from tests.services import rabbitmq_url, running
 
 _PUBLISHED = "127.0.0.1:8000"
 _WHOLE_FILE = re.compile(r'^--8<-- "([^":]+\.py)"$', re.MULTILINE)
@@ -36,9 +41,11 @@ class Session:
 
     def __init__(self) -> None:
         self.server: Server | None = None
+        self._last: Server | None = None
         self._seen = 0
         self._page = ExitStack()
         self._running = self._page.enter_context(ExitStack())
+        self._env: dict[str, str] = {}
         self._folder = Path(self._page.enter_context(tempfile.TemporaryDirectory()))
 
     def close(self) -> None:
@@ -54,11 +61,34 @@ class Session:
             if typed.startswith(("uvicorn ", "make serve")):
                 self._start(typed, shown)
                 self._expect_of_server(output)
+            elif typed.startswith("taskiq "):
+                self._start_beside(typed)
+                self._expect_of_server(output)
+            elif typed.startswith("docker compose up"):
+                self._env |= {"RABBITMQ": rabbitmq_url(running("rabbitmq"))}
+                self._env |= {"DATABASE": f"sqlite+aiosqlite:///{self._folder}/db"}
             else:
                 if typed.startswith("pytest"):
-                    for file in shown:
-                        shutil.copy(ROOT / "examples" / file, self._folder)
+                    self._copy(shown)
                 self._type(typed, output)
+
+    def _copy(self, shown: list[str]) -> None:
+        for file in shown:
+            source = ROOT / "examples" / file
+            if (source.parent / "app.py").exists():
+                folder = self._folder / source.parent.name
+                shutil.copytree(source.parent, folder, dirs_exist_ok=True)
+            else:
+                shutil.copy(source, self._folder)
+
+    def _start_beside(self, typed: str) -> None:
+        program, command, *arguments = shlex.split(typed)
+        beside = start(
+            [sys.executable, "-m", program, command, *arguments],
+            env=self._env,
+            ready="Listening started" if command == "worker" else "Startup completed",
+        )
+        self._last, self._seen = self._running.enter_context(beside), 0
 
     def _start(self, typed: str, shown: list[str]) -> None:
         self._running.close()
@@ -71,8 +101,8 @@ class Session:
             shutil.copy(ROOT / "examples" / shown[-1], self._folder / "main.py")
             server = serve(*arguments, cwd=self._folder)
         else:
-            server = serve(*arguments)
-        self.server = self._running.enter_context(server)
+            server = serve(*arguments, env=self._env)
+        self.server = self._last = self._running.enter_context(server)
 
     def _type(self, typed: str, output: str) -> None:
         if self.server:
@@ -95,9 +125,10 @@ class Session:
     def _expect_of_server(self, shown: str) -> None:
         for text in shown.splitlines():
             assert self.server, f"no server to print {text!r}"
+            assert self._last
             actual = text.replace(_PUBLISHED, self.server.url.removeprefix("http://"))
-            line = self.server.wait_for(f"^{_pattern(actual)}$", start=self._seen)
-            self._seen = self.server.lines.index(line, self._seen) + 1
+            line = self._last.wait_for(f"^{_pattern(actual)}$", start=self._seen)
+            self._seen = self._last.lines.index(line, self._seen) + 1
 
     def _as_published(self, text: str) -> str:
         if self.server is None:

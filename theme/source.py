@@ -1,8 +1,10 @@
 """Where the names of a Python file are defined: line numbers without markers."""
 
 import ast
+from functools import lru_cache
 
 
+@lru_cache(256)  # the tests of a page are in one file, and each is looked up
 def definitions(source: str) -> dict[str, tuple[int, int]]:
     """Map each name to its first and last line, counted from 1.
 

@@ -8,7 +8,11 @@ from runner.scenes import SCENES
 from runner.server import ROOT
 from tests.site.pages import claims_of, page_of
 
-EXAMPLES = sorted((ROOT / "examples").rglob("*.py"))
+EXAMPLES = sorted(
+    file
+    for file in (ROOT / "examples").rglob("*.*")
+    if file.suffix in (".py", ".yaml") and file.name != "__init__.py"
+)
 SOURCES = {
     file: file.read_text().splitlines()
     for file in [*EXAMPLES, *sorted((ROOT / "tests").rglob("test_*.py"))]
@@ -30,8 +34,8 @@ def is_a_run_of_lines_of(code: str, file: Path) -> bool:
 def test_every_block_is_python_from_a_tested_file_or_a_session(pages):
     for page in pages:
         for block in page.blocks:
-            assert block.language in ("python", "console"), (page, block)
-            if block.language == "python":
+            assert block.language in ("python", "console", "yaml"), (page, block)
+            if block.language != "console":
                 parts = block.text.strip("\n").split("\n\n\n")
                 for part in parts:
                     assert part.strip(), (page, "an empty block")
@@ -45,7 +49,7 @@ def test_a_block_titled_as_a_file_is_the_whole_file(pages):
     shown = set()
     for page in pages:
         for block in page.blocks:
-            if block.language == "python" and "::" not in block.title:
+            if block.language != "console" and "::" not in block.title:
                 file = ROOT / block.title
                 assert block.title, (page, "a Python block without a title", block)
                 assert block.text == file.read_text(), (page, block.title)
@@ -56,15 +60,18 @@ def test_a_block_titled_as_a_file_is_the_whole_file(pages):
 def test_every_example_is_exercised_by_the_tests_of_its_page():
     for file in EXAMPLES:
         folder, name = file.parent.name, file.stem
-        if name.startswith("test_"):  # is itself a test, run by tests/test_testing.py
-            continue
+        if name.startswith("test_") or file.suffix != ".py":
+            continue  # is itself a test, and pytest runs it in a session; or no program
         tests = claims_of(page_of(f"{folder}/{name}")).read_text()
         strings = {
             node.value
             for node in ast.walk(ast.parse(tests))
             if isinstance(node, ast.Constant)
         }
-        assert f"examples.{folder}.{name}:app" in strings, file
+        if (file.parent / "app.py").exists():  # a part of a project
+            assert f"examples.{folder}.app:app" in strings, file
+        else:
+            assert f"examples.{folder}.{name}:app" in strings, file
 
 
 def test_every_claim_of_a_page_is_shown_as_a_proof(pages):

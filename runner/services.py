@@ -1,0 +1,125 @@
+"""Real servers with throw-away data: RabbitMQ, Redis and PostgreSQL on free ports."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from signal import SIGCONT, SIGSTOP
+
+from runner import reaper
+from runner.server import ServerError, free_port
+
+START_TIMEOUT = 60.0
+"""Seconds that a service may take until it accepts connections."""
+
+_RABBITMQ = (
+    "/usr/lib/rabbitmq/bin/rabbitmq-server"  # Debian's own wrapper wants another user
+)
+
+
+class Missing(Exception):
+    """A server is not installed; the message says what to install."""
+
+
+class Service:
+    """A server process that can be killed and started again on the same data and port."""
+
+    def __init__(
+        self,
+        commands: Sequence[Sequence[str]],
+        env: Mapping[str, str],
+        port: int,
+        folder: Path,
+    ) -> None:
+        self._commands, self._env, self._folder = commands, env, folder
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.port = port
+
+    def start(self) -> None:
+        """Start the processes; return when the port accepts connections.
+
+        Raises `ServerError` if that takes longer than `START_TIMEOUT` seconds.
+        """
+        with (self._folder / "log").open("ab") as log:
+            for command in self._commands:
+                process = subprocess.Popen(
+                    command,
+                    env={**os.environ, **self._env},
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+                reaper.watch(process.pid)
+                self._processes.append(process)
+        deadline = time.monotonic() + START_TIMEOUT
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+                return
+            except ConnectionRefusedError:
+                if (
+                    self._processes[-1].poll() is not None
+                    or time.monotonic() > deadline
+                ):
+                    raise ServerError((self._folder / "log").read_text()) from None
+                time.sleep(0.05)
+
+    def kill(self) -> None:
+        """Send SIGKILL to the server and all it has started. Its data stays."""
+        for process in self._processes:
+            reaper.kill_group(process.pid)
+            process.wait()
+            reaper.forget(process.pid)
+        self._processes = []
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop the server with SIGSTOP: connections stay open, and nobody answers."""
+        for process in self._processes:
+            os.killpg(process.pid, SIGSTOP)
+        yield
+        for process in self._processes:
+            os.killpg(process.pid, SIGCONT)
+
+
+def rabbitmq(folder: Path) -> Service:
+    """A RabbitMQ that keeps its data in `folder`. Raises `Missing` where there is none."""
+    binary = _RABBITMQ if os.path.exists(_RABBITMQ) else shutil.which("rabbitmq-server")
+    if not binary or not shutil.which("epmd"):
+        raise Missing("needs RabbitMQ (Debian: apt install rabbitmq-server)")
+    port, names = free_port(), free_port()
+    (folder / "plugins").write_text("[].")
+    env = {
+        "HOME": str(folder),
+        "ERL_EPMD_PORT": str(names),
+        "RABBITMQ_NODENAME": f"test{port}@localhost",
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_NODE_PORT": str(port),
+        "RABBITMQ_DIST_PORT": str(free_port()),
+        "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+        "RABBITMQ_LOG_BASE": str(folder),
+        "RABBITMQ_LOGS": "-",
+        "RABBITMQ_CONFIG_FILE": str(folder / "none"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+        # no busy waiting: the tests have the cores for themselves
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none",
+    }
+    epmd = ["epmd", "-port", str(names), "-address", "127.0.0.1"]
+    return Service([epmd, [binary]], env, port, folder)
+
+
+def redis(folder: Path) -> Service:
+    """A Redis that writes each command to disk. Raises `Missing` where there is none."""
+    binary = shutil.which("redis-server")
+    if not binary:
+        raise Missing("needs Redis (Debian: apt install redis-server)")
+    port = free_port()
+    command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
+    return Service([[*command, "--appendonly", "yes"]], {}, port, folder)
