@@ -1,4 +1,4 @@
-# make serve · make test · make record · make audit
+# make serve · make test · make queues · make record · make bench · make audit
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -8,22 +8,31 @@ runtime := theme/overrides/assets/run/env.zip
 install := $(in_venv)python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 older := .cache/fastapi-0.105.0 .cache/fastapi-0.115.0 .cache/fastapi-0.117.1
+engines := .cache/celery .cache/arq .cache/rq .cache/dramatiq
 
 export NO_MKDOCS_2_WARNING := 1
 unexport PYTHONDONTWRITEBYTECODE # the tests start many processes
 
-.PHONY: serve test record audit constraints
+.PHONY: serve test queues record bench audit constraints
 
 serve: .venv/for-site $(runtime)
 	$(in_venv)watchfiles --filter python \
 	  "$(in_venv)python -m mkdocs serve --livereload --dev-addr 127.0.0.1:$(PORT)" theme
 
-test: .venv/for-tests node_modules/axe-core $(runtime) $(older)
+test: .venv/for-tests node_modules/axe-core $(runtime) $(older) $(engines)
 	$(in_venv)python -m pytest
+
+# The bench in small: kills workers of the queues that have a page of their own.
+queues: .venv/for-tests $(engines)
+	$(in_venv)python -m pytest -m queues
 
 # Performs every scene again and rewrites docs/recordings.
 record: .venv/for-tests
 	$(in_venv)python -m runner.record
+
+# What each queue loses when something is killed, and its speed; rewrites the table's figures.
+bench: .venv/for-tests $(engines)
+	$(in_venv)python -m runner.bench
 
 # Accessibility, weight and hosts of every page as in `make test`, and Lighthouse.
 audit: .venv/for-tests node_modules/lighthouse $(runtime)
@@ -50,6 +59,13 @@ audit: .venv/for-tests node_modules/lighthouse $(runtime)
 	@$(in_venv)python -m pip install --quiet --disable-pip-version-check --target $@ \
 	  fastapi==$* $$(grep -E '^(uvicorn|python-multipart)==' constraints.txt) 2>.cache/older.log \
 	|| echo "FastAPI $*: could not be installed, see .cache/older.log."
+
+# Queues that want other versions than the rest has, each in a folder of its own.
+$(engines): .cache/%: environments/%.txt | .venv/for-site
+	@rm -rf $@
+	@$(in_venv)python -m pip install --quiet --disable-pip-version-check --target $@ \
+	  --no-deps --requirement $< 2>.cache/engines.log \
+	&& touch $@ || echo "$*: could not be installed, see .cache/engines.log."
 
 # Where there is no npm, PyPI has one. Without either the tests that need it skip and say so.
 npm_install := npm install --silent --no-package-lock --no-audit --no-fund

@@ -22,10 +22,14 @@ pytest_collect_file = Sybil(
 
 
 def pytest_collection_modifyitems(items):
-    """A session is typed in a terminal, program by program: that is slow."""
+    """A session is typed in a terminal, program by program: that is slow.
+
+    What waits for a minute starts first, or all others wait for it at the end.
+    """
     for item in items:
         if item.path.suffix == ".md":
             item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: item.path.stem not in ("test_rq", "test_arq"))
 
 
 class OneByOne(LoadScopeScheduling):
@@ -37,6 +41,8 @@ class OneByOne(LoadScopeScheduling):
             return "tests that read all pages"
         if file.endswith(("many_machines.py", "many-machines.md")):
             return "tests that share a RabbitMQ"
+        if "Rabbit" in nodeid:
+            return "tests of other queues that share a RabbitMQ"
         return file if file.endswith((".md", "_warm.py")) else nodeid
 
 

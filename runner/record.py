@@ -49,14 +49,14 @@ def perform(scene: Scene) -> Recording:
     begin = requests[0]["sent"]
     return {
         "scene": asdict(scene),
-        **_made_with("fastapi", "starlette", "uvicorn"),
+        **made_with("fastapi", "starlette", "uvicorn"),
         "requests": _requests(requests, seen, begin),
         "tasks": _tasks(seen, begin),
         "printed": printed(seen, begin),
     }
 
 
-def _made_with(*packages: str) -> dict[str, Any]:
+def made_with(*packages: str) -> dict[str, Any]:
     return {
         "versions": {
             "Python": platform.python_version(),
@@ -155,7 +155,7 @@ def main() -> None:
         print(same.get(before, "ANOTHER SHAPE than before"))
     print(f"{latency.NAME} …")
     series = latency.measure(rounds=3, pings=10)
-    measured = {**_made_with("fastapi", "uvicorn"), "series": series}
+    measured = {**made_with("fastapi", "uvicorn"), "series": series}
     latency.RECORDING.write_text(json.dumps(measured, indent=1) + "\n")
 
 

@@ -9,10 +9,12 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from signal import SIGKILL, SIGTERM, Signals
+
+import psutil
 
 from runner import reaper
 from runner.warm import WarmProcess
@@ -106,7 +108,7 @@ class Server:
 
     def kill(self) -> None:
         """Send SIGKILL to the process and all that it has started; wait for their end."""
-        reaper.kill_group(self.process.pid)
+        kill_tree(self.process.pid)
         self.wait()
 
     def wait(self, timeout: float = 10) -> int:
@@ -156,6 +158,17 @@ def serve_module(
     process = WarmProcess(module, arguments, cwd=cwd, env=_surroundings(env))
     with _watched(process, arguments) as server:
         yield server
+
+
+def kill_tree(pid: int) -> None:
+    """Send SIGKILL to a process and all that it has started, also in other groups."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        tree = [process, *process.children(recursive=True)]
+        for one in tree:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        psutil.wait_procs(tree[1:], timeout=10)
 
 
 def free_port() -> int:

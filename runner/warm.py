@@ -73,6 +73,7 @@ def _run(
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     sys.dont_write_bytecode = bool(env.get("PYTHONDONTWRITEBYTECODE"))
     project = str(Path(__file__).parent.parent)
-    sys.path[:] = [cwd, *(path for path in sys.path if path not in ("", project))]
+    first = [cwd, *filter(None, env.get("PYTHONPATH", "").split(":"))]
+    sys.path[:] = [*first, *(path for path in sys.path if path not in ("", project))]
     sys.argv[:] = [module, *arguments]
     import_module(module).main()

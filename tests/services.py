@@ -1,13 +1,19 @@
 """Servers that a test process starts once, when the first test asks for one."""
 
 import atexit
+import socket
 import tempfile
 from functools import cache
+from itertools import count
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from runner import services
+from runner.server import ROOT
+
+_numbers = count(1)
 
 
 @cache
@@ -28,6 +34,44 @@ def running(name: str) -> services.Service:
     service = _start(name)
     if isinstance(service, services.Missing):
         pytest.skip(str(service))
+    return service
+
+
+def settings_of(example: Path) -> dict[str, str]:
+    """What an example that needs a server or other packages finds in its environment.
+
+    Skips the test where these are missing.
+    """
+    match example.parent.name:
+        case "with_postgresql":
+            return {"DATABASE": new_database()}
+        case "arq" | "celery" | "dramatiq" | "rq" as engine:
+            folder = ROOT / ".cache" / engine
+            if not (folder / engine).exists():
+                pytest.skip(f"needs {engine}: make .cache/{engine}")
+            found = {"PYTHONPATH": str(folder)}
+            if engine == "dramatiq":
+                return found | {"RABBITMQ": rabbitmq_url(running("rabbitmq"))}
+            url = f"redis://127.0.0.1:{empty_redis().port}"
+            return found | {"BROKER": url, "REDIS": url, "RQ_REDIS_URL": url}
+    return {}
+
+
+def new_database() -> str:
+    """The address of an empty database of a real PostgreSQL."""
+    server = f"postgresql://postgres@127.0.0.1:{running('postgresql').port}"
+    name = f"test{next(_numbers)}"
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+        connection.execute(f"create database {name}")
+    return f"{server}/{name}"
+
+
+def empty_redis() -> services.Service:
+    """A real Redis, without what the tests before have left there."""
+    service = running("redis")
+    with socket.create_connection(("127.0.0.1", service.port)) as connection:
+        connection.sendall(b"FLUSHALL\r\n")
+        assert connection.recv(100) == b"+OK\r\n"
     return service
 
 

@@ -3,7 +3,7 @@
 - ``$ uvicorn …`` and ``$ make serve`` start a server, on a free port in place of 8000;
   it runs until the next one, or the end of the page. ``uvicorn main:app`` serves a copy of
   the last whole file shown above it, alone in an empty folder.
-- ``$ taskiq worker …`` and ``$ taskiq scheduler …`` start a second process beside it.
+- A queue's worker or scheduler, such as ``$ taskiq worker …``, is a second process beside it.
 - ``$ docker compose up …`` starts what the ``compose.yaml`` above it names, without Docker,
   and the processes after it are told where it is.
 - Every other ``$`` line runs in bash, in a folder of its own, on a terminal; what it
@@ -29,10 +29,13 @@ from sybil import Document, Example, Region
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 from runner.server import ROOT, Server, free_port, serve, start
-from tests.services import rabbitmq_url, running
+from tests.services import rabbitmq_url, running, settings_of
 
 _PUBLISHED = "127.0.0.1:8000"
 _WHOLE_FILE = re.compile(r'^--8<-- "([^":]+\.py)"$', re.MULTILINE)
+_READY = (
+    "Listening started|Startup completed|Starting worker|Listening on|celery@.* ready"
+)
 _BLOCK = RawFencedCodeBlockLexer(re.compile(r"console(?: [^\n]*)?\n"))
 
 
@@ -61,7 +64,7 @@ class Session:
             if typed.startswith(("uvicorn ", "make serve")):
                 self._start(typed, shown)
                 self._expect_of_server(output)
-            elif typed.startswith("taskiq "):
+            elif " worker" in typed or typed.startswith(("taskiq ", "arq ")):
                 self._start_beside(typed)
                 self._expect_of_server(output)
             elif typed.startswith("docker compose up"):
@@ -82,12 +85,10 @@ class Session:
                 shutil.copy(source, self._folder)
 
     def _start_beside(self, typed: str) -> None:
-        program, command, *arguments = shlex.split(typed)
-        beside = start(
-            [sys.executable, "-m", program, command, *arguments],
-            env=self._env,
-            ready="Listening started" if command == "worker" else "Startup completed",
-        )
+        program, *arguments = shlex.split(typed.removeprefix("python -m "))
+        module = "rq.cli" if program == "rq" else program
+        command = [sys.executable, "-m", module, *arguments]
+        beside = start(command, env=self._env, ready=_READY)
         self._last, self._seen = self._running.enter_context(beside), 0
 
     def _start(self, typed: str, shown: list[str]) -> None:
@@ -99,8 +100,11 @@ class Session:
         elif arguments[0] == "main:app":
             assert shown, "no whole file above this block to copy to main.py"
             shutil.copy(ROOT / "examples" / shown[-1], self._folder / "main.py")
-            server = serve(*arguments, cwd=self._folder)
+            env = settings_of(ROOT / "examples" / shown[-1])
+            server = serve(*arguments, cwd=self._folder, env=env)
         else:
+            example = arguments[0].partition(":")[0].replace(".", "/")
+            self._env |= settings_of(ROOT / f"{example}.py")
             server = serve(*arguments, env=self._env)
         self.server = self._last = self._running.enter_context(server)
 
@@ -109,10 +113,10 @@ class Session:
             typed = typed.replace(_PUBLISHED, self.server.url.removeprefix("http://"))
         printed, code = pexpect.run(
             shlex.join(["bash", "-c", typed]),
-            cwd=str(self._folder),
+            cwd=str(ROOT if " examples." in typed else self._folder),
             timeout=60,
             encoding="utf-8",
-            env=_surroundings(),
+            env=_surroundings() | self._env,
             withexitstatus=True,
         )
         printed = re.sub(r"\x1b\[[\d;]*m", "", printed)  # curl prints names in bold

@@ -7,11 +7,19 @@ import httpx
 import pytest
 
 from runner import serve
-from tests.test_examples import every_example
+from tests.services import settings_of
+from tests.test_examples import ONE_FILE, each
+
+ALONE = [
+    file
+    for file in ONE_FILE
+    if file.stem != "waiting_for_a_result" and file.parent.name != "with_postgresql"
+]
+"""All but one that answers when a worker has, and one that wants its tables first."""
 
 
 @pytest.mark.slow
-@every_example
+@each(ALONE)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:schemathesis")
 def test_a_copy_named_main_runs_alone_in_an_empty_folder_and_has_no_5xx(
     file: Path, tmp_path: Path
@@ -20,8 +28,8 @@ def test_a_copy_named_main_runs_alone_in_an_empty_folder_and_has_no_5xx(
     from tests.fuzzing import send_good_and_bad  # its libraries take a second to import
 
     shutil.copy(file, tmp_path / "main.py")
-    no_cache = {"PYTHONDONTWRITEBYTECODE": "1"}
-    with serve("main:app", cwd=tmp_path, env=no_cache) as server:
+    env = settings_of(file) | {"PYTHONDONTWRITEBYTECODE": "1"}
+    with serve("main:app", cwd=tmp_path, env=env) as server:
         answers, paths = send_good_and_bad(server.url)
         assert {path for path, _, _ in answers} == paths
         assert [a for a in answers if a[1] >= 500 and str(a[1]) not in a[2]] == []

@@ -209,3 +209,95 @@ def test_the_worker_can_be_a_process_of_its_own(start: Start, tmp_path: Path):
         assert worker.stdout
         assert worker.stdout.readline() == "send_receipt: order 2 started\n"
         assert worker.stdout.readline() == "send_receipt: order 2 done\n"
+
+
+WORKFLOWS = "examples.durable_on_one_machine.workflows:app"
+
+
+@pytest.fixture
+def dbos(tmp_path: Path) -> Start:
+    """Starts the app with DBOS on this test's database."""
+
+    def start(**more: str) -> AbstractContextManager[Server]:
+        return serve(WORKFLOWS, env={"DATABASE": str(tmp_path / "db"), **more})
+
+    return start
+
+
+def until(server: Server, number: int, status: str) -> dict[str, object]:
+    deadline = time.monotonic() + 20
+    while (job := httpx.get(f"{server.url}/jobs/order-{number}").json())[
+        "status"
+    ] != status:
+        assert time.monotonic() < deadline, job
+        time.sleep(0.05)
+    return job
+
+
+@pytest.mark.slow
+def test_a_workflow_goes_on_behind_its_last_finished_step(dbos: Start):
+    """The process is killed in the second of two steps. The next process runs the second step again, and the first not."""
+    with dbos() as server:
+        assert httpx.post(f"{server.url}/orders/7/slow").json() == {"job": "order-7"}
+        server.wait_for("send_receipt: order 7 started")
+        server.stop(signal.SIGKILL)
+    with dbos() as server:
+        server.wait_for("send_receipt: order 7 done")
+        until(server, 7, "SUCCESS")
+        assert not any("reserve" in line.text for line in server.lines)
+        assert httpx.get(f"{server.url}/jobs/none").status_code == 404
+
+
+@pytest.mark.slow
+def test_a_step_that_fails_is_tried_three_times(dbos: Start):
+    """A step with `retries_allowed` is tried three times, then the workflow is `ERROR`. The cause is in the log only."""
+    with dbos() as server:
+        httpx.post(f"{server.url}/orders/7/refused")
+        server.wait_for("send_receipt: order 7 started", nth=3)
+        job = until(server, 7, "ERROR")
+    assert "exceeded its maximum of 3 retries" in str(job["error"])
+
+
+@pytest.mark.slow
+def test_another_executor_id_does_not_take_over(dbos: Start):
+    """What ran in a killed process waits until a process with its `executor_id` starts."""
+    with dbos() as server:
+        httpx.post(f"{server.url}/orders/7/slow")
+        server.wait_for("send_receipt: order 7 started")
+        server.stop(signal.SIGKILL)
+    with dbos(EXECUTOR="2") as server:
+        httpx.post(f"{server.url}/orders/8/tea")
+        until(server, 8, "SUCCESS")
+        assert until(server, 7, "PENDING")
+        server.stop()
+    with dbos() as server:
+        server.wait_for("send_receipt: order 7 done")
+
+
+def order_lines(server: Server) -> list[str]:
+    return [x.text for x in server.lines if x.text == "send_receipt: order 7 started"]
+
+
+@pytest.mark.slow
+def test_two_processes_with_the_same_executor_id_run_a_job_twice(dbos: Start):
+    """A second process with the same id, as with `--workers 2` or in a rolling deploy, takes the running job of the first one for its own and puts it back into the queue. One of the two starts it again while it runs."""
+    with dbos() as first:
+        httpx.post(f"{first.url}/orders/7/slow")
+        first.wait_for("send_receipt: order 7 started")
+        with dbos() as second:
+            until(second, 7, "SUCCESS")
+            started = [*order_lines(first), *order_lines(second)]
+    assert len(started) == 2
+
+
+@pytest.mark.slow
+def test_another_application_version_leaves_the_queue_of_the_old_one(dbos: Start):
+    """A job of version 1 does not run in version 2, though jobs of version 2 do. Without the setting the version is a hash of the code: each change of it leaves the old jobs behind."""
+    with dbos() as server:
+        httpx.post(f"{server.url}/orders/7/slow")
+        server.wait_for("send_receipt: order 7 started")
+        server.stop(signal.SIGKILL)
+    with dbos(VERSION="2") as server:
+        httpx.post(f"{server.url}/orders/8/tea")
+        until(server, 8, "SUCCESS")
+        assert until(server, 7, "PENDING")

@@ -148,7 +148,7 @@ def test_a_job_that_fails_is_tried_again_later_and_later_and_given_up(
 def test_a_job_that_kills_its_workers_ends_in_the_dead_letter_queue(
     app: Server, worker: Process, settings: dict[str, str]
 ):
-    """A job that takes its process with it is delivered four times. Then it is in the dead-letter queue, where `/health` counts it, and so is the innocent job that the same worker held each time. Later jobs are done."""
+    """A job that takes its process with it is delivered four times. Then it is in the dead-letter queue, where `/health` counts it, and so is the innocent job that the same worker held each time. Later jobs are done. `send_forgotten`, sent by the scheduler, finds both in the database: it sends the innocent one's job again, and marks the deadly one's order as `failed`."""
     place(app, 1, "deadly")
     place(app, 2)
     with worker() as second:
@@ -158,16 +158,6 @@ def test_a_job_that_kills_its_workers_ends_in_the_dead_letter_queue(
         until(app, 3, "sent")
         assert health(app) == {"workers": 1, "waiting": 0, "dead": 2}
         assert [state(app, n)["receipt"] for n in (1, 2)] == ["waiting", "waiting"]
-
-
-def test_the_scheduled_job_sends_what_was_forgotten_and_marks_what_is_deadly(
-    app: Server, worker: Process, settings: dict[str, str]
-):
-    """`send_forgotten`, sent by the scheduler, looks in the database for what RabbitMQ no longer has. It sends a waiting order's job again, and marks the order of a job that has killed four workers as `failed`."""
-    place(app, 1, "deadly")
-    place(app, 2)
-    with worker() as second:
-        second.wait_for("Listening started", nth=5, timeout=60)
         with scheduler(settings):
             second.wait_for("send_forgotten: order 2")
         assert until(app, 1, "failed")["error"] == "its worker died"
@@ -246,20 +236,17 @@ def test_an_app_killed_after_the_commit_loses_nothing_and_the_client_may_ask_aga
 def test_a_clean_stop_finishes_what_runs_and_leaves_the_rest(
     app: Server, worker: Process
 ):
-    """`SIGTERM` lets the worker finish the job that it has begun; the next worker runs what was left, and none runs twice."""
+    """`SIGTERM` lets the worker finish the job that it has begun; the next worker runs what came later, and none runs twice."""
     with worker() as first:
         place(app, 1, "slow")
         first.wait_for("order 1 started")
-        first.process.send_signal(signal.SIGTERM)
-        first.wait_for("Waiting for 1 running tasks")
-        place(app, 2)
-        first.wait(30)
+        first.stop(signal.SIGTERM, timeout=30)
+    place(app, 2)
     with worker() as second:
         until(app, 2, "sent")
-    said = "\n".join(line.text for one in (first, second) for line in one.lines)
-    assert said.count("order 1 started") == said.count("order 1 done") == 1
-    assert said.count("order 2 started") == 1
+    assert until(app, 1, "sent")["attempts"] == 1
     assert "order 1 done" in "\n".join(line.text for line in first.lines)
+    assert not any("order 1" in line.text for line in second.lines)
 
 
 def test_a_worker_that_is_cut_off_loses_its_jobs_to_the_other(
@@ -429,6 +416,20 @@ def test_the_children_of_a_killed_worker_go_on(app: Server, worker: Process):
         first.wait_for("order 1 done")
         place(app, 2)
         first.wait_for("order 2 done")
+
+
+def test_the_limit_of_a_queue_cannot_be_changed(rabbitmq: Service, app: Server):
+    """RabbitMQ refuses to declare the queue of the app again with another `x-delivery-limit`."""
+
+    async def declare() -> None:
+        limit = {"x-queue-type": "quorum", "x-delivery-limit": 5}
+        async with await aio_pika.connect(rabbitmq_url(rabbitmq)) as connection:
+            channel = await connection.channel()
+            await channel.declare_queue("receipts", durable=True, arguments=limit)
+
+    with ThreadPoolExecutor(1) as thread:
+        refused = thread.submit(asyncio.run, declare()).exception()
+    assert "PRECONDITION_FAILED" in str(refused)
 
 
 def test_a_copy_of_the_folder_runs_alone_and_has_no_5xx(

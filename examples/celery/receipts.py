@@ -1,0 +1,61 @@
+"""With these settings a killed Celery worker loses nothing; with the defaults it does."""
+
+import os
+import signal
+import time
+from typing import Annotated, Any
+
+from celery import Celery
+from fastapi import FastAPI, HTTPException, Path
+from kombu.exceptions import OperationalError
+
+BROKER = os.environ.get("BROKER", "redis://127.0.0.1:6379")
+RESULTS = os.environ.get("RESULTS", BROKER)
+LONGEST_JOB = int(os.environ.get("LONGEST_JOB", "3600"))  # seconds
+RowId = Annotated[int, Path(gt=0, lt=2**31)]
+
+queue = Celery("shop", broker=BROKER, backend=RESULTS)
+queue.conf.update(
+    task_acks_late=True,  # acknowledged when done, not when received
+    task_reject_on_worker_lost=True,  # or a killed process counts as done
+    worker_prefetch_multiplier=1,
+    task_publish_retry=False,  # the client gets its 503 at once
+    result_backend_transport_options={"retry_policy": {"max_retries": 2}},
+)
+if BROKER.startswith("redis"):
+    queue.conf.broker_transport_options = {
+        "visibility_timeout": LONGEST_JOB,
+        "unacked_restore_interval": 2,  # looks for lost jobs each 2 s, not each 100
+        "unacked_restore_throttle": 1,
+    }
+else:
+    queue.conf.broker_transport_options = {"confirm_publish": True}
+options = {"autoretry_for": [ConnectionError], "retry_backoff": 1, "max_retries": 2}
+
+
+@queue.task(**options)
+def send_receipt(order_id: int, item: str) -> None:
+    print(f"send_receipt: order {order_id} started", flush=True)
+    if item == "deadly":
+        os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does when memory is short
+    time.sleep(1 if item == "slow" else 0.05)  # stands in for a mail server
+    if item == "refused":
+        raise ConnectionError("the mail server refused the connection")
+    print(f"send_receipt: order {order_id} done", flush=True)
+
+
+app = FastAPI()
+
+
+@app.post("/orders/{order_id}/{item}", status_code=202, responses={503: {}})
+def create_order(order_id: RowId, item: str) -> dict[str, str]:
+    try:
+        return {"job": send_receipt.delay(order_id, item).id}
+    except (OperationalError, RuntimeError):  # the broker's, the result store's
+        raise HTTPException(503, "Orders cannot be taken right now.") from None
+
+
+@app.get("/jobs/{job_id}")
+def read_job(job_id: str) -> dict[str, Any]:
+    job = queue.AsyncResult(job_id)
+    return {"status": job.status, "error": repr(job.result) if job.failed() else None}

@@ -1,0 +1,40 @@
+"""Ten workers take the jobs from a queue in memory, which is gone with the process."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+from fastapi import FastAPI, Path
+
+queue: asyncio.Queue[int] = asyncio.Queue()
+
+
+async def send_receipt(order_id: int) -> None:
+    print(f"send_receipt: order {order_id} started", flush=True)
+    await asyncio.sleep(0.05)  # stands in for a mail server
+    print(f"send_receipt: order {order_id} done", flush=True)
+
+
+async def work() -> None:
+    while True:
+        await send_receipt(await queue.get())
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    workers = [asyncio.create_task(work()) for _ in range(10)]
+    yield
+    for worker in workers:
+        worker.cancel()
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.post("/orders/{order_id}/{item}", status_code=202)
+async def create_order(
+    order_id: Annotated[int, Path(gt=0)], item: str
+) -> dict[str, str]:
+    queue.put_nowait(order_id)
+    return {"message": f"A receipt for {item} will be sent"}

@@ -1,0 +1,115 @@
+"""The statements of docs/arq.md."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from runner import Server, serve
+from runner.bench import WAYS, kill
+from runner.server import ROOT, start
+from runner.services import Service
+from tests.orders import place, state
+from tests.services import settings_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.queues]
+
+EXAMPLE = ROOT / "examples/arq/receipts.py"
+APP = "examples.arq.receipts:app"
+OF_THE_PAGE, _ = (w for w in WAYS if w.name == "arq, Redis")
+
+
+@pytest.fixture
+def settings(redis: Service) -> dict[str, str]:
+    """The empty Redis, and the packages."""
+    return settings_of(EXAMPLE)
+
+
+@pytest.fixture
+def app(settings: dict[str, str]) -> Iterator[Server]:
+    """The running app."""
+    with serve(APP, env=settings) as server:
+        yield server
+
+
+def a_worker(settings: dict[str, str]) -> AbstractContextManager[Server]:
+    worker_settings = APP.removesuffix(":app") + ".WorkerSettings"
+    command = [sys.executable, "-m", "arq", worker_settings]
+    return start(command, env=settings, ready="Starting worker")
+
+
+def test_the_job_runs_once_in_the_worker_and_its_state_can_be_read(
+    app: Server, settings: dict[str, str]
+):
+    """The order's number is the job's id: placed twice, it is one job. Its state can be read before and after."""
+    job = place(app, 7).json()["job"]
+    assert place(app, 7).json()["job"] == job
+    assert state(app, job)["status"] == "queued"
+    with a_worker(settings) as worker:
+        worker.wait_for("send_receipt: order 7 done")
+        worker.stop()
+        assert sum("7 started" in line.text for line in worker.lines) == 1
+    end = state(app, job)
+    assert end == {"status": "complete", "error": None}
+    assert httpx.get(f"{app.url}/jobs/no-such-job").status_code == 404
+
+
+def test_only_retry_runs_a_job_again(app: Server, settings: dict[str, str]):
+    """A job that raises `Retry` runs three times here, and then its result is the error."""
+    job = place(app, 1, "refused").json()["job"]
+    with a_worker(settings) as worker:
+        worker.wait_for("order 1 started", nth=3, timeout=30)
+        worker.wait_for("max retries 3 exceeded", timeout=30)
+        worker.stop()
+    assert "retries exceeded" in state(app, job)["error"]
+
+
+def test_a_killed_workers_jobs_run_again_after_the_timeout_and_ten_seconds():
+    """With a `job_timeout` of one second, what ran in a killed worker is done more than ten seconds later. Nothing is lost."""
+    quick = replace(OF_THE_PAGE, env={"LONGEST_JOB": "1"})
+    outcome = kill(quick, "worker", jobs=30, patience=20)
+    assert outcome["lost"] == 0
+    assert outcome["twice"] > 0
+    assert outcome["seconds"] > 9
+
+
+def test_the_worker_ends_when_redis_goes_away(settings: dict[str, str], redis: Service):
+    """When Redis is killed the worker ends with an error, and does not come back by itself."""
+    with a_worker(settings) as worker:
+        redis.kill()
+        assert worker.wait(30) != 0
+
+
+def test_without_redis_the_client_gets_503(app: Server, redis: Service):
+    """Redis is killed while the app runs: `503`. When it is back, so is the app."""
+    assert place(app, 1).status_code == 202
+    redis.kill()
+    assert place(app, 2).status_code == 503
+    redis.start()
+    assert place(app, 2).status_code == 202
+
+
+def test_arq_and_celery_want_different_versions_of_redis():
+    """arq 0.28 asks for `redis` below 6, Celery's `kombu` 5.7 for 6.4 or newer."""
+    wanted = []
+    for package in ("arq-0.28.0", "kombu-5.7.0"):
+        folder = package.partition("-")[0].replace("kombu", "celery")
+        metadata = ROOT / f".cache/{folder}/{package}.dist-info/METADATA"
+        wanted += [x for x in metadata.read_text().splitlines() if "Dist: redis" in x]
+    assert any("<6" in line for line in wanted)
+    assert any(">=6.4" in line for line in wanted)
+
+
+def test_until_then_it_is_not_run_again(app: Server, settings: dict[str, str]):
+    """With the default of 300 seconds another worker runs the next job, and not the one that ran in the killed worker."""
+    place(app, 1, "slow")
+    with a_worker(settings) as first:
+        first.wait_for("order 1 started")
+        first.kill()
+    with a_worker(settings) as second:
+        place(app, 2)
+        second.wait_for("order 2 done")
+        assert not any("order 1" in line.text for line in second.lines)

@@ -1,0 +1,129 @@
+"""The statements of docs/celery.md."""
+
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+
+import httpx
+import pytest
+
+from runner import Server, serve
+from runner.bench import WAYS, kill
+from runner.server import ROOT, start
+from runner.services import Service
+from tests.orders import place, state
+from tests.services import settings_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.queues]
+
+EXAMPLE = ROOT / "examples/celery/receipts.py"
+APP = "examples.celery.receipts:app"
+DEFAULTS = "runner.celery_defaults:app"
+WAITING = "examples.celery.waiting_for_a_result:app"
+ON_REDIS, _ = (w for w in WAYS if w.name == "Celery, Redis")
+
+
+@pytest.fixture
+def settings(redis: Service) -> dict[str, str]:
+    """The empty Redis, and the packages."""
+    return settings_of(EXAMPLE)
+
+
+@pytest.fixture
+def app(settings: dict[str, str]) -> Iterator[Server]:
+    """The running app."""
+    with serve(APP, env=settings) as server:
+        yield server
+
+
+def a_worker(
+    settings: dict[str, str], target: str = APP
+) -> AbstractContextManager[Server]:
+    queue = target.removesuffix(":app") + ".queue"
+    command = [sys.executable, "-m", "celery", "--app", queue, "worker"]
+    options = ["--concurrency", "2", "--loglevel", "INFO"]
+    return start([*command, *options], env=settings, ready="ready")
+
+
+def test_the_job_runs_in_the_worker_and_its_state_can_be_read(
+    app: Server, settings: dict[str, str]
+):
+    """Before a worker has it, a job is `PENDING`, as is any id that does not exist. Then it is done."""
+    job = place(app, 7).json()["job"]
+    before = state(app, job)
+    assert before == state(app, "no-such-job")
+    assert before == {"status": "PENDING", "error": None}
+    with a_worker(settings) as worker:
+        worker.wait_for("send_receipt: order 7 done")
+        worker.wait_for("succeeded in")
+    assert state(app, job)["status"] == "SUCCESS"
+
+
+def test_a_job_that_fails_is_tried_three_times(app: Server, settings: dict[str, str]):
+    """`autoretry_for` runs it again after a longer and longer wait; then it is `FAILURE`, with the error."""
+    job = place(app, 1, "refused").json()["job"]
+    with a_worker(settings) as worker:
+        worker.wait_for("order 1 started", nth=3, timeout=30)
+        worker.wait_for("raised unexpected")
+    end = state(app, job)
+    assert end["status"] == "FAILURE"
+    assert "refused the connection" in end["error"]
+
+
+def test_on_redis_a_killed_worker_loses_one_job_at_most_with_these_settings():
+    """`SIGKILL` to the worker and its processes: those that ran are started twice, and the others are done. The one that the worker was just taking from Redis may be lost."""
+    outcome = kill(ON_REDIS, "worker", jobs=30, patience=20)
+    assert outcome["lost"] <= 1
+    assert outcome["twice"] > 0
+
+
+def test_a_deadly_job_is_started_again_and_again(app: Server, settings: dict[str, str]):
+    """A job that kills its process comes back each time. Celery has no limit for that: the job must count."""
+    place(app, 1, "deadly")
+    with a_worker(settings) as worker:
+        worker.wait_for("order 1 started", nth=4, timeout=60)
+
+
+def test_get_in_async_def_blocks_every_other_request(settings: dict[str, str]):
+    """While an `async def` endpoint waits in `result.get()`, `/ping` waits too. A `def` endpoint waits in a thread."""
+    with (
+        serve(WAITING, env=settings) as server,
+        a_worker(settings, WAITING) as worker,
+        ThreadPoolExecutor(1) as clients,
+    ):
+        for number, path in enumerate(("/def", "/async-def"), 1):
+            waiting = clients.submit(httpx.get, server.url + path, timeout=20)
+            worker.wait_for("add: started", nth=number)
+            asked = time.monotonic()
+            httpx.get(f"{server.url}/ping", timeout=20)
+            blocked = time.monotonic() - asked > 0.5
+            assert waiting.result().json() == 3
+            assert blocked == (path == "/async-def")
+
+
+def test_without_redis_the_client_gets_503_in_bounded_time(app: Server, redis: Service):
+    """Redis is killed while the app runs: `503` within seconds. When it is back, so is the app."""
+    assert place(app, 1).status_code == 202
+    redis.kill()
+    asked = time.monotonic()
+    refused = place(app, 2)
+    assert time.monotonic() - asked < 10
+    redis.start()
+    assert refused.status_code == 503
+    assert place(app, 2).status_code == 202
+
+
+def test_with_the_defaults_a_killed_worker_loses_what_it_ran(settings: dict[str, str]):
+    """With Celery's defaults a job was acknowledged when the worker received it. Killed with its worker, it is not run again, and its state says that it is `PENDING`."""
+    with serve(DEFAULTS, env=settings) as app:
+        job = place(app, 1, "slow").json()["job"]
+        with a_worker(settings, DEFAULTS) as first:
+            first.wait_for("order 1 started")
+            first.kill()
+        with a_worker(settings, DEFAULTS) as second:
+            place(app, 2)
+            second.wait_for("order 2 done")
+            assert not any("order 1" in line.text for line in second.lines)
+        assert state(app, job)["status"] == "PENDING"

@@ -1,0 +1,37 @@
+"""The statements of docs/dramatiq.md."""
+
+import httpx
+import pytest
+
+from runner.bench import WAYS, kill
+from runner.bench import running as setup
+from runner.services import Service
+from tests.services import running
+
+pytestmark = [pytest.mark.slow, pytest.mark.queues]
+
+TARGET = "examples.dramatiq.receipts:app"
+OF_THE_PAGE, DEFAULT = (w for w in WAYS if f"{w.target}:app" == TARGET)
+
+
+@pytest.fixture
+def rabbitmq() -> Service:
+    """A real RabbitMQ."""
+    return running("rabbitmq")
+
+
+def test_what_RabbitMQ_has_not_confirmed_is_lost_when_it_is_killed(rabbitmq: Service):
+    """RabbitMQ is killed right after the last `202`, and started on the same data. With the default some jobs are gone."""
+    outcome = kill(DEFAULT, "broker", jobs=30, patience=3, service=rabbitmq)
+    assert outcome["accepted"] == 30
+    assert outcome["lost"] > 0
+
+
+def test_a_job_on_RabbitMQ_that_fails_is_tried_three_times(rabbitmq: Service):
+    """`max_retries=2` is three runs; then Dramatiq gives up, and says so in its log."""
+    with setup(OF_THE_PAGE, rabbitmq) as way:
+        way.start_worker()
+        answer = httpx.post(f"{way.app.url}/orders/991/refused")
+        assert answer.status_code == 202
+        way.worker.wait_for("order 991 started", nth=3, timeout=30)
+        way.worker.wait_for("Retries exceeded for message")

@@ -1,0 +1,87 @@
+"""The statements of docs/rq.md."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+
+import httpx
+import pytest
+
+from runner import Server, serve
+from runner.server import ROOT, start
+from runner.services import Service
+from tests.orders import place, state
+from tests.services import settings_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.queues]
+
+EXAMPLE = ROOT / "examples/rq/receipts.py"
+APP = "examples.rq.receipts:app"
+
+
+@pytest.fixture
+def settings(redis: Service) -> dict[str, str]:
+    """The empty Redis, and the packages."""
+    return settings_of(EXAMPLE)
+
+
+@pytest.fixture
+def app(settings: dict[str, str]) -> Iterator[Server]:
+    """The running app."""
+    with serve(APP, env=settings) as server:
+        yield server
+
+
+def a_worker(settings: dict[str, str]) -> AbstractContextManager[Server]:
+    command = [sys.executable, "-m", "rq.cli", "worker", "--path", "."]
+    options = ["--maintenance-interval", "5", "--job-monitoring-interval", "5"]
+    options += ["--worker-ttl", "20"]
+    return start([*command, *options], env=settings, ready="Listening on")
+
+
+def test_the_job_runs_in_the_worker_and_its_state_can_be_read(
+    app: Server, settings: dict[str, str]
+):
+    """The app answers without a worker; one that starts later runs the job in a process of its own."""
+    job = place(app, 7).json()["job"]
+    assert state(app, job) == {"status": "queued", "error": None}
+    with a_worker(settings) as worker:
+        worker.wait_for("send_receipt: order 7 done")
+        worker.wait_for("Job OK")
+    assert state(app, job) == {"status": "finished", "error": None}
+    assert httpx.get(f"{app.url}/jobs/no-such-job").status_code == 404
+
+
+def test_a_job_that_fails_is_tried_three_times(app: Server, settings: dict[str, str]):
+    """With `Retry(max=2)` a job that raises runs three times; then it is `failed`, with its traceback."""
+    job = place(app, 1, "refused").json()["job"]
+    with a_worker(settings) as worker:
+        worker.wait_for("order 1 started", nth=3, timeout=30)
+        place(app, 2)
+        worker.wait_for("order 2 done")
+    end = state(app, job)
+    assert end["status"] == "failed"
+    assert "refused the connection" in str(end["error"])
+
+
+def test_a_killed_workers_job_runs_again_if_it_may_be_retried(
+    app: Server, settings: dict[str, str]
+):
+    """Worker and job are killed. More than half a minute later another worker runs the job again."""
+    place(app, 1, "slow")
+    with a_worker(settings) as first:
+        started = first.wait_for("order 1 started")
+        first.kill()
+    with a_worker(settings) as second:
+        again = second.wait_for("order 1 started", timeout=110)
+    assert again.time - started.time > 30
+
+
+def test_without_redis_the_client_gets_503(app: Server, redis: Service):
+    """Redis is killed while the app runs: `503`. When it is back, so is the app."""
+    assert place(app, 1).status_code == 202
+    redis.kill()
+    refused = place(app, 2)
+    redis.start()
+    assert refused.status_code == 503
+    assert place(app, 2).status_code == 202

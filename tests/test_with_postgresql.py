@@ -1,0 +1,137 @@
+"""The statements of docs/with-postgresql.md."""
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from runner import Server, serve
+from runner.server import ROOT, start
+from tests.orders import place, state
+from tests.services import new_database
+
+pytestmark = pytest.mark.slow
+
+APP = "examples.with_postgresql.receipts:app"
+QUEUE = "examples.with_postgresql.receipts.queue"
+PROCRASTINATE = (sys.executable, "-m", "procrastinate", "--app", QUEUE)
+
+
+@pytest.fixture
+def database() -> str:
+    """A PostgreSQL with Procrastinate's tables, and without orders."""
+    url = new_database()
+    schema = [*PROCRASTINATE, "schema", "--apply"]
+    with start(schema, env={"DATABASE": url}, ready="") as once:
+        assert once.wait(30) == 0
+    return url
+
+
+@pytest.fixture
+def app(database: str) -> Iterator[Server]:
+    """The running app."""
+    with serve(APP, env={"DATABASE": database}) as server:
+        yield server
+
+
+def a_worker(database: str) -> AbstractContextManager[Server]:
+    command = [*PROCRASTINATE, "worker"]
+    return start(command, env={"DATABASE": database}, ready="Starting worker")
+
+
+def test_the_job_runs_in_the_worker_and_its_state_can_be_read(
+    app: Server, database: str
+):
+    """The app answers without a worker; one that starts later runs the job, and its state can be read."""
+    job = place(app, 7).json()["job"]
+    before = state(app, job)
+    with a_worker(database) as worker:
+        worker.wait_for("send_receipt: order 7 done")
+        worker.stop()
+    after = state(app, job)
+    assert before == {"status": "todo", "attempts": 0}
+    assert after == {"status": "succeeded", "attempts": 1}
+    assert httpx.get(f"{app.url}/jobs/{job + 1000}").status_code == 404
+
+
+def test_an_order_that_is_rolled_back_takes_its_job_with_it(app: Server, database: str):
+    """The second order of the same number gets `409`, and there is one job."""
+    assert place(app, 7).status_code == 202
+    assert place(app, 7).status_code == 409
+    with psycopg.connect(database) as connection:
+        count = (
+            "select count(*) from procrastinate_jobs where task_name like '%receipt'"
+        )
+        assert connection.execute(count).fetchone() == (1,)
+
+
+def test_a_rollback_after_the_job_was_enqueued_removes_it(app: Server, database: str):
+    """A commit that fails, here by a constraint that is checked last, leaves neither order nor job."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            """create function refuse() returns trigger language plpgsql as
+            $$ begin raise unique_violation; end $$;
+            create constraint trigger refuse after insert on orders
+            deferrable initially deferred for each row execute function refuse()"""
+        )
+        assert place(app, 7).status_code == 409
+        for table in ("orders", "procrastinate_jobs"):
+            count = connection.execute(f"select count(*) from {table}").fetchone()
+            assert count == (0,)
+
+
+def test_the_worker_does_not_see_a_job_before_its_commit(app: Server, database: str):
+    """The worker waits for jobs while a commit takes a second. It starts the job when the order is there, never before."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            """create function linger() returns trigger language plpgsql as
+            $$ begin perform pg_sleep(1); return null; end $$;
+            create constraint trigger linger after insert on orders
+            deferrable initially deferred for each row execute function linger()"""
+        )
+    with a_worker(database) as worker:
+        answer = place(app, 7)
+        worker.wait_for("send_receipt: order 7 done")
+        assert answer.elapsed.total_seconds() > 1
+        assert not any("NoResultFound" in line.text for line in worker.lines)
+
+
+def test_a_job_that_fails_is_tried_again_and_then_failed(app: Server, database: str):
+    """A job that raises runs three times here, `max_attempts` and once more, then it is `failed`."""
+    job = place(app, 1, "refused").json()["job"]
+    with a_worker(database) as worker:
+        worker.wait_for("send_receipt: order 1 started", nth=3, timeout=30)
+        worker.stop()
+    end = state(app, job)
+    assert end == {"status": "failed", "attempts": 3}
+
+
+def test_what_ran_in_a_killed_worker_stays_in_the_state_doing(
+    app: Server, database: str
+):
+    """The worker is killed in the middle of a job. Another worker runs the next job, and not that one, which says `doing` and would say so for ever without `rescue`."""
+    job = place(app, 1, "slow").json()["job"]
+    with a_worker(database) as first:
+        first.wait_for("order 1 started")
+        first.kill()
+    with a_worker(database) as second:
+        place(app, 2)
+        second.wait_for("order 2 done")
+        assert state(app, job)["status"] == "doing"
+        assert not any("order 1" in line.text for line in second.lines)
+
+
+def test_a_copy_runs_alone_and_has_no_5xx(database: str, tmp_path: Path):
+    """Copied to an empty folder as `main.py` it runs there, and bad input gets a `4xx`."""
+    from tests.fuzzing import send_good_and_bad
+
+    shutil.copy(ROOT / "examples/with_postgresql/receipts.py", tmp_path / "main.py")
+    with serve("main:app", cwd=tmp_path, env={"DATABASE": database}) as server:
+        answers, paths = send_good_and_bad(server.url)
+    assert {path for path, _, _ in answers} == paths
+    assert [a for a in answers if a[1] >= 500] == []
