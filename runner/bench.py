@@ -223,6 +223,14 @@ WAYS = [
 KILLS = ("worker", "app", "broker", "all")
 
 
+def receipts(lives: Sequence[Server], what: str) -> Counter[int]:
+    """How often the receipt of each order was started, or done, by these processes."""
+    # Joined, because two processes that write to one terminal may share a line.
+    text = "\n".join(line.text for life in lives for line in life.lines)
+    found = re.findall(rf"receipt: order (\d+) {what}", text)
+    return Counter(int(number) for number in found)
+
+
 class Setup:
     """The running parts of one way, and everything that its workers have printed."""
 
@@ -235,13 +243,15 @@ class Setup:
         if way.service and not service:
             self.service = self._start_service()
         self._env = self._settings()
-        module = way.target
-        self._worker = [part.format(module=module) for part in way.worker]
-        for command in filter(None, [way.prepare]):
-            arguments = [part.format(module=module) for part in command]
-            with start([*_PYTHON, *arguments], env=self._env, ready="") as once:
+        self._worker = self._command(way.worker)
+        if way.prepare:
+            with start(self._command(way.prepare), env=self._env, ready="") as once:
                 once.process.wait(60)
         self.app = self.worker = self._start_app()
+
+    def _command(self, parts: tuple[str, ...]) -> list[str]:
+        named = [part.format(module=self.way.target) for part in parts]
+        return [*_PYTHON, *named] if parts else []
 
     def _start_service(self) -> Service:
         folder = self._folder / "service"
@@ -286,10 +296,8 @@ class Setup:
     def start_worker(self) -> None:
         """Start the worker, if it is not the app."""
         if self._worker:
-            command = [*_PYTHON, *self._worker]
-            self.worker = self._keep(
-                start(command, env=self._env, ready=self.way.ready)
-            )
+            starting = start(self._worker, env=self._env, ready=self.way.ready)
+            self.worker = self._keep(starting)
 
     def kill(self, what: str) -> None:
         """SIGKILL to the worker, the app, the broker, or all of them."""
@@ -312,9 +320,7 @@ class Setup:
 
     def said(self, what: str) -> Counter[int]:
         """How often the receipt of each order was started, or done."""
-        text = "\n".join(line.text for life in self._lives for line in life.lines)
-        found = re.findall(rf"receipt: order (\d+) {what}", text)
-        return Counter(int(number) for number in found)
+        return receipts(self._lives, what)
 
     def wait(self, condition: Callable[[], bool], patience: float) -> bool:
         """Wait until it is true, or until nothing new has been printed for that long."""

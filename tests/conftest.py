@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser
 
+from runner import Server, serve
 from runner.services import Service
-from tests.services import empty_redis, new_database
+from tests.services import empty_redis, example_of, new_database, settings_of
 from tests.site.building import CHROMIUM, open_browser
 
 
@@ -14,6 +15,19 @@ from tests.site.building import CHROMIUM, open_browser
 def postgresql() -> str:
     """SQLAlchemy's URL of an empty database of a real PostgreSQL, from its wheel."""
     return new_database().replace(":", "+psycopg:", 1)
+
+
+@pytest.fixture
+def settings(request: pytest.FixtureRequest) -> dict[str, str]:
+    """What the module's `APP` finds in its environment."""
+    return settings_of(example_of(request.module.APP))
+
+
+@pytest.fixture
+def app(request: pytest.FixtureRequest, settings: dict[str, str]) -> Iterator[Server]:
+    """The module's `APP`, running."""
+    with serve(request.module.APP, env=settings) as server:
+        yield server
 
 
 @pytest.fixture

@@ -1,10 +1,14 @@
-"""What a client of the queues' examples does: place an order, ask for its job."""
+"""What a client of the queues' examples does: place an order, ask until its job is done."""
 
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import httpx
 
 from runner import Server
+
+T = TypeVar("T")
 
 
 def place(server: Server, number: int, item: str = "tea") -> httpx.Response:
@@ -15,4 +19,13 @@ def place(server: Server, number: int, item: str = "tea") -> httpx.Response:
 def state(server: Server, job: str | int) -> dict[str, Any]:
     """What the app says of a job."""
     answer: dict[str, Any] = httpx.get(f"{server.url}/jobs/{job}").json()
+    return answer
+
+
+def ask_until(ask: Callable[[], T], wanted: Callable[[T], bool], timeout: float) -> T:
+    """Ask until the answer is as wanted, and return it. Fails after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while not wanted(answer := ask()):
+        assert time.monotonic() < deadline, answer
+        time.sleep(0.05)
     return answer

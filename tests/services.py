@@ -1,12 +1,16 @@
 """Servers that a test process starts once, when the first test asks for one."""
 
+import asyncio
 import atexit
 import socket
 import tempfile
+from collections.abc import Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from itertools import count
 from pathlib import Path
 
+import aio_pika
 import psycopg
 import pytest
 
@@ -57,6 +61,11 @@ def settings_of(example: Path) -> dict[str, str]:
     return {}
 
 
+def example_of(target: str) -> Path:
+    """The file of a target such as ``examples.rq.receipts:app``."""
+    return ROOT / f"{target.partition(':')[0].replace('.', '/')}.py"
+
+
 def new_database() -> str:
     """The address of an empty database of a real PostgreSQL."""
     server = f"postgresql://postgres@127.0.0.1:{running('postgresql').port}"
@@ -73,6 +82,26 @@ def empty_redis() -> services.Service:
         connection.sendall(b"FLUSHALL\r\n")
         assert connection.recv(100) == b"+OK\r\n"
     return service
+
+
+def empty_rabbitmq() -> services.Service:
+    """A real RabbitMQ without the queues of ``examples/many_machines``."""
+    service = running("rabbitmq")
+
+    async def forget() -> None:
+        async with await aio_pika.connect(rabbitmq_url(service)) as connection:
+            channel = await connection.channel()
+            for queue in ("receipts", "receipts.delay", "receipts.dead"):
+                await channel.queue_delete(queue)
+
+    in_a_thread(forget()).result()
+    return service
+
+
+def in_a_thread(coroutine: Coroutine[None, None, None]) -> Future[None]:
+    """Run it where no event loop runs: this thread may have one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine)
 
 
 def rabbitmq_url(service: services.Service, port: int = 0) -> str:

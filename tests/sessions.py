@@ -29,7 +29,7 @@ from sybil import Document, Example, Region
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 from runner.server import ROOT, Server, free_port, serve, start
-from tests.services import rabbitmq_url, running, settings_of
+from tests.services import empty_rabbitmq, example_of, rabbitmq_url, settings_of
 
 _PUBLISHED = "127.0.0.1:8000"
 _WHOLE_FILE = re.compile(r'^--8<-- "([^":]+\.py)"$', re.MULTILINE)
@@ -68,7 +68,7 @@ class Session:
                 self._start_beside(typed)
                 self._expect_of_server(output)
             elif typed.startswith("docker compose up"):
-                self._env |= {"RABBITMQ": rabbitmq_url(running("rabbitmq"))}
+                self._env |= {"RABBITMQ": rabbitmq_url(empty_rabbitmq())}
                 self._env |= {"DATABASE": f"sqlite+aiosqlite:///{self._folder}/db"}
             else:
                 if typed.startswith("pytest"):
@@ -103,8 +103,7 @@ class Session:
             env = settings_of(ROOT / "examples" / shown[-1])
             server = serve(*arguments, cwd=self._folder, env=env)
         else:
-            example = arguments[0].partition(":")[0].replace(".", "/")
-            self._env |= settings_of(ROOT / f"{example}.py")
+            self._env |= settings_of(example_of(arguments[0]))
             server = serve(*arguments, env=self._env)
         self.server = self._last = self._running.enter_context(server)
 

@@ -2,7 +2,6 @@
 
 import sys
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 
@@ -11,31 +10,16 @@ import pytest
 
 from runner import Server, serve
 from runner.bench import WAYS, kill
-from runner.server import ROOT, start
+from runner.server import start
 from runner.services import Service
 from tests.orders import place, state
-from tests.services import settings_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.queues]
 
-EXAMPLE = ROOT / "examples/celery/receipts.py"
 APP = "examples.celery.receipts:app"
 DEFAULTS = "runner.celery_defaults:app"
 WAITING = "examples.celery.waiting_for_a_result:app"
 ON_REDIS, _ = (w for w in WAYS if w.name == "Celery, Redis")
-
-
-@pytest.fixture
-def settings(redis: Service) -> dict[str, str]:
-    """The empty Redis, and the packages."""
-    return settings_of(EXAMPLE)
-
-
-@pytest.fixture
-def app(settings: dict[str, str]) -> Iterator[Server]:
-    """The running app."""
-    with serve(APP, env=settings) as server:
-        yield server
 
 
 def a_worker(

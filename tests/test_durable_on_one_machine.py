@@ -1,9 +1,7 @@
 """The statements of docs/durable-on-one-machine.md."""
 
-import re
 import signal
 import subprocess
-import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,7 +12,9 @@ import httpx
 import pytest
 
 from runner import Server, serve
+from runner.bench import receipts
 from runner.server import ROOT
+from tests.orders import ask_until, state
 from tests.terminal import order, python
 
 TARGET = "examples.durable_on_one_machine.jobs_table:app"
@@ -41,16 +41,9 @@ def worker_process(folder: Path) -> AbstractContextManager[subprocess.Popen[str]
     return python(file, env={"DATABASE": str(folder / "db"), "LEASE": "1"})
 
 
-def state(server: Server, job: int) -> dict[str, object]:
-    return httpx.get(f"{server.url}/jobs/{job}").json()
-
-
 def runs(server: Server, end: str) -> Counter[int]:
     """How often the receipt of each order was started, or done."""
-    said = "\n".join(
-        line.text for line in server.lines
-    )  # two processes may share a line
-    return Counter(int(n) for n in re.findall(rf"receipt: order (\d+) {end}", said))
+    return receipts([server], end)
 
 
 def test_the_job_runs_and_its_state_can_be_read(start: Start):
@@ -159,10 +152,9 @@ def test_a_job_that_kills_its_worker_is_given_up_after_three(
     with start() as server:
         other = place(server, 2)
         server.wait_for("order 2 done")
-        deadline = time.monotonic() + 10
-        while state(server, deadly)["status"] == "waiting":
-            assert time.monotonic() < deadline
-        end = state(server, deadly)
+        end = ask_until(
+            partial(state, server, deadly), lambda now: now["status"] != "waiting", 10
+        )
         server.stop()
     with start() as server:
         assert state(server, other)["status"] == "done"
@@ -225,22 +217,22 @@ def dbos(tmp_path: Path) -> Start:
 
 
 def until(server: Server, number: int, status: str) -> dict[str, object]:
-    deadline = time.monotonic() + 20
-    while (job := httpx.get(f"{server.url}/jobs/order-{number}").json())[
-        "status"
-    ] != status:
-        assert time.monotonic() < deadline, job
-        time.sleep(0.05)
-    return job
+    ask = partial(state, server, f"order-{number}")
+    return ask_until(ask, lambda job: job["status"] == status, 20)
+
+
+def begin_and_be_killed(dbos: Start) -> None:
+    """A process that is killed in the second step of order 7."""
+    with dbos() as server:
+        assert httpx.post(f"{server.url}/orders/7/slow").json() == {"job": "order-7"}
+        server.wait_for("send_receipt: order 7 started")
+        server.stop(signal.SIGKILL)
 
 
 @pytest.mark.slow
 def test_a_workflow_goes_on_behind_its_last_finished_step(dbos: Start):
     """The process is killed in the second of two steps. The next process runs the second step again, and the first not."""
-    with dbos() as server:
-        assert httpx.post(f"{server.url}/orders/7/slow").json() == {"job": "order-7"}
-        server.wait_for("send_receipt: order 7 started")
-        server.stop(signal.SIGKILL)
+    begin_and_be_killed(dbos)
     with dbos() as server:
         server.wait_for("send_receipt: order 7 done")
         until(server, 7, "SUCCESS")
@@ -261,10 +253,7 @@ def test_a_step_that_fails_is_tried_three_times(dbos: Start):
 @pytest.mark.slow
 def test_another_executor_id_does_not_take_over(dbos: Start):
     """What ran in a killed process waits until a process with its `executor_id` starts."""
-    with dbos() as server:
-        httpx.post(f"{server.url}/orders/7/slow")
-        server.wait_for("send_receipt: order 7 started")
-        server.stop(signal.SIGKILL)
+    begin_and_be_killed(dbos)
     with dbos(EXECUTOR="2") as server:
         httpx.post(f"{server.url}/orders/8/tea")
         until(server, 8, "SUCCESS")
@@ -272,10 +261,6 @@ def test_another_executor_id_does_not_take_over(dbos: Start):
         server.stop()
     with dbos() as server:
         server.wait_for("send_receipt: order 7 done")
-
-
-def order_lines(server: Server) -> list[str]:
-    return [x.text for x in server.lines if x.text == "send_receipt: order 7 started"]
 
 
 @pytest.mark.slow
@@ -286,17 +271,13 @@ def test_two_processes_with_the_same_executor_id_run_a_job_twice(dbos: Start):
         first.wait_for("send_receipt: order 7 started")
         with dbos() as second:
             until(second, 7, "SUCCESS")
-            started = [*order_lines(first), *order_lines(second)]
-    assert len(started) == 2
+            assert receipts([first, second], "started") == {7: 2}
 
 
 @pytest.mark.slow
 def test_another_application_version_leaves_the_queue_of_the_old_one(dbos: Start):
     """A job of version 1 does not run in version 2, though jobs of version 2 do. Without the setting the version is a hash of the code: each change of it leaves the old jobs behind."""
-    with dbos() as server:
-        httpx.post(f"{server.url}/orders/7/slow")
-        server.wait_for("send_receipt: order 7 started")
-        server.stop(signal.SIGKILL)
+    begin_and_be_killed(dbos)
     with dbos(VERSION="2") as server:
         httpx.post(f"{server.url}/orders/8/tea")
         until(server, 8, "SUCCESS")

@@ -1,14 +1,11 @@
 """The statements of docs/many-machines.md."""
 
-import asyncio
 import os
-import re
 import shutil
 import signal
 import sys
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
@@ -24,18 +21,19 @@ from taskiq_aio_pika import AioPikaBroker, Queue
 
 from examples.many_machines.tasks import AT_LEAST_ONCE, RABBITMQ
 from runner import Server, ServerError, serve
+from runner.bench import receipts
 from runner.server import ROOT, free_port, start
 from runner.services import Service
 from tests.load import AT_ONCE
+from tests.orders import ask_until
 from tests.proxy import proxy
-from tests.services import rabbitmq_url, running
+from tests.services import empty_rabbitmq, in_a_thread, rabbitmq_url
 
 pytestmark = pytest.mark.slow
 
 APP = "examples.many_machines.app:app"
 BROKER = "examples.many_machines.tasks:broker"
 SCHEDULER = "examples.many_machines.tasks:scheduler"
-QUEUES = ("receipts", "receipts.delay", "receipts.dead")
 TASKIQ = (sys.executable, "-m", "taskiq")
 Process = Callable[..., AbstractContextManager[Server]]
 
@@ -43,17 +41,7 @@ Process = Callable[..., AbstractContextManager[Server]]
 @pytest.fixture
 def rabbitmq() -> Service:
     """A real RabbitMQ without the queues of the tests before."""
-    service = running("rabbitmq")
-
-    async def forget() -> None:
-        async with await aio_pika.connect(rabbitmq_url(service)) as connection:
-            channel = await connection.channel()
-            for queue in QUEUES:
-                await channel.queue_delete(queue)
-
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(asyncio.run, forget()).result()
-    return service
+    return empty_rabbitmq()
 
 
 @pytest.fixture
@@ -61,13 +49,6 @@ def settings(rabbitmq: Service, tmp_path: Path) -> dict[str, str]:
     """What app and worker have in common."""
     database = f"sqlite+aiosqlite:///{tmp_path}/shop.db?timeout=60"
     return {"RABBITMQ": rabbitmq_url(rabbitmq), "DATABASE": database}
-
-
-@pytest.fixture
-def app(settings: dict[str, str]) -> Iterator[Server]:
-    """The running app."""
-    with serve(APP, env=settings) as server:
-        yield server
 
 
 @pytest.fixture
@@ -93,11 +74,8 @@ def state(server: Server, number: int) -> dict[str, object]:
 
 def until(server: Server, number: int, receipt: str) -> dict[str, object]:
     """Ask until the receipt of that order is "sent" or "failed"."""
-    deadline = time.monotonic() + 30
-    while (now := state(server, number))["receipt"] != receipt:
-        assert time.monotonic() < deadline, now
-        time.sleep(0.05)
-    return now
+    ask = partial(state, server, number)
+    return ask_until(ask, lambda now: now["receipt"] == receipt, 30)
 
 
 def health(server: Server) -> dict[str, int]:
@@ -196,10 +174,7 @@ def test_without_rabbitmq_a_503_in_bounded_time_and_nothing_half_done(
             assert answer.headers["retry-after"] == "5"
         assert httpx.get(f"{app.url}/orders/2").status_code == 404
         assert httpx.get(f"{app.url}/orders/3").status_code == 404
-        deadline = time.monotonic() + 30
-        while place(app, 3).status_code != 202:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        ask_until(lambda: place(app, 3).status_code, lambda code: code == 202, 30)
         assert until(app, 3, "sent")["attempts"] == 1
 
 
@@ -292,9 +267,8 @@ def test_health_tells_of_workers_of_waiting_and_of_dead_jobs(
     with worker(2):
         until(app, 1, "sent")
         until(app, 2, "sent")
-        deadline = time.monotonic() + 10
-        while health(app) != {"workers": 2, "waiting": 0, "dead": 0}:
-            assert time.monotonic() < deadline
+        idle = {"workers": 2, "waiting": 0, "dead": 0}
+        ask_until(partial(health, app), lambda now: now == idle, 10)
 
 
 def test_1000_jobs_and_every_kill_lose_none(
@@ -302,8 +276,6 @@ def test_1000_jobs_and_every_kill_lose_none(
 ):
     """1000 orders from clients that ask again until they get `202`. Meanwhile `SIGKILL` to a worker, to the app, and at last to app, workers and RabbitMQ at once. When all are back, each order has its receipt. Some jobs were started twice, at most the ten that a worker holds at each kill; the row says `sent` once."""
     engine = create_engine(postgresql, poolclass=NullPool)
-    with engine.begin() as connection:
-        connection.execute(text("drop table if exists orders"))
     settings |= {"DATABASE": postgresql}
     current: list[Server] = []
 
@@ -319,10 +291,6 @@ def test_1000_jobs_and_every_kill_lose_none(
         raise AssertionError(f"order {number} was not taken")
 
     lives: list[Server] = []
-
-    def done() -> int:
-        return len(starts(lives, "done"))
-
     with ThreadPoolExecutor(AT_ONCE) as clients:
         with serve(APP, env=settings) as app, a_worker(settings) as first:
             current.append(app)
@@ -338,28 +306,20 @@ def test_1000_jobs_and_every_kill_lose_none(
                     current.append(again)
                     second.wait_for("receipt: order .* done", nth=200, timeout=60)
                     rabbitmq.kill()
-        assert done() < 1000
+        assert len(receipts(lives, "done")) < 1000
         rabbitmq.start()
         with serve(APP, env=settings) as app, a_worker(settings) as third:
             current.append(app)
             lives.append(third)
             for answer in answers:
                 answer.result()
-            with engine.connect() as connection:
+            with engine.connect() as connection:  # each query sees what is new
+                connection.execution_options(isolation_level="AUTOCOMMIT")
                 query = text("select count(*) from orders where receipt = 'sent'")
-                deadline = time.monotonic() + 60
-                while connection.scalar(query) != 1000:
-                    assert time.monotonic() < deadline
-                    connection.rollback()
-                    time.sleep(0.1)
-    assert set(starts(lives, "done")) == set(range(1, 1001))
-    twice = [n for n, times in starts(lives, "started").items() if times > 1]
+                ask_until(lambda: connection.scalar(query), lambda n: n == 1000, 60)
+    assert set(receipts(lives, "done")) == set(range(1, 1001))
+    twice = [n for n, times in receipts(lives, "started").items() if times > 1]
     assert len(twice) <= 3 * 10
-
-
-def starts(lives: list[Server], end: str) -> Counter[int]:
-    said = "\n".join(line.text for server in lives for line in server.lines)
-    return Counter(int(n) for n in re.findall(rf"receipt: order (\d+) {end}", said))
 
 
 def test_a_job_that_the_worker_does_not_know_is_gone(
@@ -370,9 +330,7 @@ def test_a_job_that_the_worker_does_not_know_is_gone(
     command = [*TASKIQ, "worker", "--workers", "1", "tests.test_many_machines:ignorant"]
     with start(command, env=settings, ready="Listening started") as old:
         old.wait_for("send_receipt.* is not found")
-        deadline = time.monotonic() + 10
-        while health(app)["waiting"]:
-            assert time.monotonic() < deadline
+        ask_until(partial(health, app), lambda now: now["waiting"] == 0, 10)
     with worker() as second:
         place(app, 2)
         until(app, 2, "sent")
@@ -427,23 +385,19 @@ def test_the_limit_of_a_queue_cannot_be_changed(rabbitmq: Service, app: Server):
             channel = await connection.channel()
             await channel.declare_queue("receipts", durable=True, arguments=limit)
 
-    with ThreadPoolExecutor(1) as thread:
-        refused = thread.submit(asyncio.run, declare()).exception()
-    assert "PRECONDITION_FAILED" in str(refused)
+    assert "PRECONDITION_FAILED" in str(in_a_thread(declare()).exception())
 
 
 def test_a_copy_of_the_folder_runs_alone_and_has_no_5xx(
     settings: dict[str, str], tmp_path: Path
 ):
     """Copied to an empty folder as `shop`, it is started with `uvicorn shop.app:app`."""
-    from tests.fuzzing import send_good_and_bad
+    from tests.fuzzing import faults
 
     folder = ROOT / "examples/many_machines"
     shutil.copytree(folder, tmp_path / "shop", ignore=shutil.ignore_patterns("__py*"))
     with serve("shop.app:app", cwd=tmp_path, env=settings) as server:
-        answers, paths = send_good_and_bad(server.url)
-    assert {path for path, _, _ in answers} == paths
-    assert [a for a in answers if a[1] >= 500 and str(a[1]) not in a[2]] == []
+        assert faults(server.url) == []
 
 
 def test_compose_starts_what_app_and_worker_ask_for():

@@ -1,35 +1,19 @@
 """The statements of docs/rq.md."""
 
 import sys
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
 import httpx
 import pytest
 
-from runner import Server, serve
-from runner.server import ROOT, start
+from runner import Server
+from runner.server import start
 from runner.services import Service
 from tests.orders import place, state
-from tests.services import settings_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.queues]
 
-EXAMPLE = ROOT / "examples/rq/receipts.py"
 APP = "examples.rq.receipts:app"
-
-
-@pytest.fixture
-def settings(redis: Service) -> dict[str, str]:
-    """The empty Redis, and the packages."""
-    return settings_of(EXAMPLE)
-
-
-@pytest.fixture
-def app(settings: dict[str, str]) -> Iterator[Server]:
-    """The running app."""
-    with serve(APP, env=settings) as server:
-        yield server
 
 
 def a_worker(settings: dict[str, str]) -> AbstractContextManager[Server]:

@@ -38,14 +38,16 @@ def losses(
 ) -> str:
     """Render the figure, as superfences asks a custom fence to."""
     recording = recorded(source.strip())
+    fates = [
+        f'<span class="{css}">{text}</span>'
+        for key, (text, css) in _FATES.items()
+        if key != "l"
+    ]
     return (
         f'<figure class="{css_class}">{draw(recording["rows"])}'
         f"<figcaption>Recorded in one run with {made_with(recording)}. "
         "Each mark is an accepted job, in the order of their numbers: "
-        '<span class="before">done before the kill</span>, '
-        '<span class="after">done after it</span>, '
-        '<span class="twice">started twice</span>, or an empty frame: lost.'
-        "</figcaption></figure>"
+        f"{', '.join(fates)}, or an empty frame: lost.</figcaption></figure>"
     )
 
 
