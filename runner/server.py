@@ -153,10 +153,14 @@ def serve_module(
     *arguments: str,
     cwd: Path = ROOT,
     env: Mapping[str, str] | None = None,
+    ready: str = _ADDRESS,
 ) -> Iterator[Server]:
-    """Run the module's ``main`` with the arguments, as `serve` does with uvicorn's."""
+    """Run the module's ``main`` with the arguments, as `serve` does with uvicorn's.
+
+    `ready` is what it prints when it is ready, as for `start`.
+    """
     process = WarmProcess(module, arguments, cwd=cwd, env=_surroundings(env))
-    with _watched(process, arguments) as server:
+    with _watched(process, arguments, ready) as server:
         yield server
 
 

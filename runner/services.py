@@ -99,10 +99,19 @@ class Service:
 def rabbitmq(folder: Path) -> Service:
     """A RabbitMQ that keeps its data in `folder`. Raises `Missing` where there is none."""
     binary = _RABBITMQ if os.path.exists(_RABBITMQ) else shutil.which("rabbitmq-server")
-    if not binary or not shutil.which("epmd"):
+    erlang = shutil.which("erl")
+    if not binary or not erlang or not shutil.which("epmd"):
         raise Missing("needs RabbitMQ (Debian: apt install rabbitmq-server)")
     port, names = free_port(), free_port()
     (folder / "plugins").write_text("[].")
+    # Erlang looks for each module in a hundred folders: that is most of the start.
+    modules = folder / "modules"
+    modules.mkdir()
+    for program, folders in ((binary, "plugins"), (erlang, "lib")):
+        above = Path(program).resolve().parent.parent
+        for module in above.glob(f"{folders}/*/ebin/*.beam"):
+            with suppress(FileExistsError):
+                (modules / module.name).symlink_to(module)
     env = {
         "HOME": str(folder),
         "ERL_EPMD_PORT": str(names),
@@ -116,7 +125,9 @@ def rabbitmq(folder: Path) -> Service:
         "RABBITMQ_CONFIG_FILE": str(folder / "none"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
         # no busy waiting: the tests have the cores for themselves
-        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none",
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+            f"+sbwt none +sbwtdcpu none +sbwtdio none -pa {modules}"
+        ),
     }
     epmd = ["epmd", "-port", str(names), "-address", "127.0.0.1"]
     return Service([epmd, [binary]], env, port, folder)

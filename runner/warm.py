@@ -1,6 +1,6 @@
-"""Starts servers from a process that has imported FastAPI and uvicorn already.
+"""Starts servers from a process that has imported what they need already.
 
-Importing them is most of what a start costs, and the tests start hundreds of servers.
+Importing it is most of what a start costs, and the tests start hundreds of servers.
 A server is still a process of its own that runs uvicorn's command line: it is forked
 from `multiprocessing`'s fork server, which does nothing but import and fork.
 """
@@ -10,14 +10,29 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from importlib import import_module
-from multiprocessing import get_context, reduction
+from multiprocessing import get_context, reduction, set_start_method
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from signal import Signals
 from typing import Any, TextIO
 
 _fork_server = get_context("forkserver")
-_fork_server.set_forkserver_preload(["uvicorn.main", "fastapi", "runner.observed"])
+_fork_server.set_forkserver_preload(
+    [
+        "uvicorn.main",
+        "fastapi",
+        "runner.observed",
+        "sqlalchemy.ext.asyncio",
+        "aiosqlite",
+        "httpx",
+        "dbos",
+        "taskiq.__main__",
+        "taskiq.cli.worker.run",
+        "taskiq_aio_pika",
+        "taskiq_fastapi",
+        "opentelemetry.sdk.trace.export",
+    ]
+)
 
 
 class WarmProcess:
@@ -76,4 +91,5 @@ def _run(
     first = [cwd, *filter(None, env.get("PYTHONPATH", "").split(":"))]
     sys.path[:] = [*first, *(path for path in sys.path if path not in ("", project))]
     sys.argv[:] = [module, *arguments]
+    set_start_method(None, force=True)  # Python's own, not that of this process
     import_module(module).main()

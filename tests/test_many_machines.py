@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,7 @@ from taskiq_aio_pika import AioPikaBroker, Queue
 from examples.many_machines.tasks import AT_LEAST_ONCE, RABBITMQ
 from runner import Server, ServerError, serve
 from runner.bench import receipts
-from runner.server import ROOT, free_port, start
+from runner.server import ROOT, free_port, serve_module
 from runner.services import Service
 from tests.load import AT_ONCE
 from tests.orders import ask_until
@@ -34,7 +33,7 @@ pytestmark = pytest.mark.slow
 APP = "examples.many_machines.app:app"
 BROKER = "examples.many_machines.tasks:broker"
 SCHEDULER = "examples.many_machines.tasks:scheduler"
-TASKIQ = (sys.executable, "-m", "taskiq")
+TASKIQ = "taskiq.__main__"
 Process = Callable[..., AbstractContextManager[Server]]
 
 
@@ -60,8 +59,10 @@ def worker(settings: dict[str, str]) -> Process:
 def a_worker(
     settings: dict[str, str], processes: int = 1, **more: str
 ) -> AbstractContextManager[Server]:
-    command = [*TASKIQ, "worker", "--workers", str(processes), BROKER]
-    return start(command, env=settings | more, ready="Listening started")
+    command = ["worker", "--workers", str(processes), BROKER]
+    return serve_module(
+        TASKIQ, *command, env=settings | more, ready="Listening started"
+    )
 
 
 def place(server: Server, number: int, item: str = "tea") -> httpx.Response:
@@ -144,8 +145,9 @@ def test_a_job_that_kills_its_workers_ends_in_the_dead_letter_queue(
 
 def scheduler(settings: dict[str, str]) -> AbstractContextManager[Server]:
     """Taskiq's scheduler, for which each minute is the time."""
-    return start(
-        [*TASKIQ, "scheduler", SCHEDULER],
+    return serve_module(
+        TASKIQ,
+        *("scheduler", SCHEDULER),
         env=settings | {"SWEEP": "* * * * *"},
         ready="Startup completed",
     )
@@ -327,8 +329,9 @@ def test_a_job_that_the_worker_does_not_know_is_gone(
 ):
     """The worker says that the task is not found, and the job has left the queue: it was acknowledged."""
     place(app, 1)
-    command = [*TASKIQ, "worker", "--workers", "1", "tests.test_many_machines:ignorant"]
-    with start(command, env=settings, ready="Listening started") as old:
+    command = ("worker", "--workers", "1", "tests.test_many_machines:ignorant")
+    ready = "Listening started"
+    with serve_module(TASKIQ, *command, env=settings, ready=ready) as old:
         old.wait_for("send_receipt.* is not found")
         ask_until(partial(health, app), lambda now: now["waiting"] == 0, 10)
     with worker() as second:
@@ -358,9 +361,9 @@ def test_without_rabbitmq_no_app_starts_and_a_worker_tries_again(
         serve(APP, env=settings | nobody),
     ):
         pass
-    command = [*TASKIQ, "worker", "--workers", "1", BROKER]
+    command = ("worker", "--workers", "1", BROKER)
     ready = "is dead. Scheduling reload"
-    with start(command, env=settings | nobody, ready=ready) as worker:
+    with serve_module(TASKIQ, *command, env=settings | nobody, ready=ready) as worker:
         worker.wait_for(ready, nth=2, timeout=30)
 
 

@@ -85,12 +85,13 @@ def test_waiting_for_a_line_that_does_not_come_shows_what_came_instead():
 
 def test_a_forked_server_finds_what_one_started_by_hand_finds(tmp_path):
     (tmp_path / "main.py").write_text(
-        "import asyncio, os, signal, sys, threading\n"
+        "import asyncio, multiprocessing, os, signal, sys, threading\n"
         "async def app(scope, receive, send):\n"
         "    await receive()\n"
         "    print('found', os.getcwd(), sys.path, sys.stdout.isatty(), os.getpgrp() == os.getpid(),\n"
         "        type(asyncio.get_running_loop()), threading.enumerate(), sorted(os.environ),\n"
-        "        signal.getsignal(signal.SIGTERM).__qualname__, 'examples' in sys.modules)\n"
+        "        signal.getsignal(signal.SIGTERM).__qualname__, 'examples' in sys.modules,\n"
+        "        multiprocessing.get_start_method())\n"
         "    await send({'type': 'lifespan.startup.complete'})\n"
         "    await receive()\n"
     )
