@@ -43,7 +43,7 @@ class OneByOne(LoadScopeScheduling):
             return "tests that share a RabbitMQ"
         if "Rabbit" in nodeid:
             return "tests of other queues that share a RabbitMQ"
-        return file if file.endswith((".md", "_warm.py")) else nodeid
+        return file if file.endswith((".md", "_warm.py", "test_run.py")) else nodeid
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -10,5 +10,5 @@ from starlette.staticfiles import StaticFiles
 
 app = Starlette(
     routes=[Mount("/", StaticFiles(directory=os.environ["SITE"], html=True))],
-    middleware=[Middleware(GZipMiddleware)],
+    middleware=[Middleware(GZipMiddleware, compresslevel=1)],
 )
