@@ -220,15 +220,27 @@ WAYS = [
         loses=True,
     ),
 ]
+_RECEIPT = r"receipt: order (\d+) (started|done)"
 KILLS = ("worker", "app", "broker", "all")
 
 
-def receipts(lives: Sequence[Server], what: str) -> Counter[int]:
-    """How often the receipt of each order was started, or done, by these processes."""
-    # Joined, because two processes that write to one terminal may share a line.
-    text = "\n".join(line.text for life in lives for line in life.lines)
-    found = re.findall(rf"receipt: order (\d+) {what}", text)
-    return Counter(int(number) for number in found)
+class Receipts:
+    """Counts what processes say of the receipts, in the lines that they have printed."""
+
+    def __init__(self) -> None:
+        self._counts = {"started": Counter[int](), "done": Counter[int]()}
+        self._read = Counter[Server]()
+
+    def said(self, lives: Sequence[Server], what: str) -> Counter[int]:
+        """How often the receipt of each order was "started", or "done", so far."""
+        for life in lives:
+            lines = life.lines
+            for line in lines[self._read[life] :]:
+                # several: processes that write to one terminal may share a line
+                for order, said in re.findall(_RECEIPT, line.text):
+                    self._counts[said][int(order)] += 1
+            self._read[life] = len(lines)
+        return self._counts[what].copy()
 
 
 class Setup:
@@ -239,6 +251,7 @@ class Setup:
         self._stack = stack
         self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         self._lives: list[Server] = []
+        self._receipts = Receipts()
         self.service = service
         if way.service and not service:
             self.service = self._start_service()
@@ -320,7 +333,7 @@ class Setup:
 
     def said(self, what: str) -> Counter[int]:
         """How often the receipt of each order was started, or done."""
-        return receipts(self._lives, what)
+        return self._receipts.said(self._lives, what)
 
     def wait(self, condition: Callable[[], bool], patience: float) -> bool:
         """Wait until it is true, or until nothing new has been printed for that long."""

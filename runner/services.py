@@ -96,8 +96,11 @@ class Service:
             os.killpg(process.pid, SIGCONT)
 
 
-def rabbitmq(folder: Path) -> Service:
-    """A RabbitMQ that keeps its data in `folder`. Raises `Missing` where there is none."""
+def rabbitmq(folder: Path, **settings: int) -> Service:
+    """A RabbitMQ that keeps its data in `folder`. Raises `Missing` where there is none.
+
+    `settings` are those of its application ``rabbit``, such as ``consumer_timeout`` (ms).
+    """
     binary = _RABBITMQ if os.path.exists(_RABBITMQ) else shutil.which("rabbitmq-server")
     erlang = shutil.which("erl")
     if not binary or not erlang or not shutil.which("epmd"):
@@ -127,6 +130,7 @@ def rabbitmq(folder: Path) -> Service:
         # no busy waiting: the tests have the cores for themselves
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
             f"+sbwt none +sbwtdcpu none +sbwtdio none -pa {modules}"
+            + "".join(f" -rabbit {name} {value}" for name, value in settings.items())
         ),
     }
     epmd = ["epmd", "-port", str(names), "-address", "127.0.0.1"]

@@ -1,11 +1,14 @@
 """The statements of docs/dramatiq.md."""
 
+import time
+
 import httpx
 import pytest
 
 from runner.bench import WAYS, kill
 from runner.bench import running as setup
 from runner.services import Service
+from tests.orders import place
 from tests.services import running
 
 pytestmark = [pytest.mark.slow, pytest.mark.queues]
@@ -35,3 +38,20 @@ def test_a_job_on_RabbitMQ_that_fails_is_tried_three_times(rabbitmq: Service):
         assert answer.status_code == 202
         way.worker.wait_for("order 991 started", nth=3, timeout=30)
         way.worker.wait_for("Retries exceeded for message")
+
+
+def test_without_RabbitMQ_the_client_gets_503(rabbitmq: Service):
+    """RabbitMQ is killed while app and worker run: `503` within ten seconds. When it is back, so are app and worker."""
+    with setup(OF_THE_PAGE, rabbitmq) as way:
+        way.start_worker()
+        assert place(way.app, 992).status_code == 202
+        way.worker.wait_for("order 992 done")
+        rabbitmq.kill()
+        asked = time.monotonic()
+        refused = place(way.app, 993)
+        took = time.monotonic() - asked
+        rabbitmq.start()
+        assert refused.status_code == 503
+        assert took < 10
+        assert place(way.app, 993).status_code == 202
+        way.worker.wait_for("order 993 done", timeout=60)

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from runner import Server, serve
-from runner.bench import receipts
+from runner.bench import Receipts
 from runner.server import ROOT
 from tests.orders import ask_until, state
 from tests.terminal import order, python
@@ -43,7 +43,7 @@ def worker_process(folder: Path) -> AbstractContextManager[subprocess.Popen[str]
 
 def runs(server: Server, end: str) -> Counter[int]:
     """How often the receipt of each order was started, or done."""
-    return receipts([server], end)
+    return Receipts().said([server], end)
 
 
 def test_the_job_runs_and_its_state_can_be_read(start: Start):
@@ -271,7 +271,7 @@ def test_two_processes_with_the_same_executor_id_run_a_job_twice(dbos: Start):
         first.wait_for("send_receipt: order 7 started")
         with dbos() as second:
             until(second, 7, "SUCCESS")
-            assert receipts([first, second], "started") == {7: 2}
+            assert Receipts().said([first, second], "started") == {7: 2}
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ from taskiq_aio_pika import AioPikaBroker, Queue
 
 from examples.many_machines.tasks import AT_LEAST_ONCE, RABBITMQ
 from runner import Server, ServerError, serve
-from runner.bench import receipts
+from runner.bench import Receipts
 from runner.server import ROOT, free_port, serve_module
 from runner.services import Service
 from tests.load import AT_ONCE
@@ -310,7 +310,7 @@ def test_1000_jobs_and_every_kill_lose_none(
                     current.append(again)
                     second.wait_for("receipt: order .* done", nth=200, timeout=60)
                     rabbitmq.kill()
-        assert len(receipts(lives, "done")) < 1000
+        assert len(Receipts().said(lives, "done")) < 1000
         rabbitmq.start()
         with serve(APP, env=settings) as app, a_worker(settings) as third:
             current.append(app)
@@ -321,8 +321,8 @@ def test_1000_jobs_and_every_kill_lose_none(
                 connection.execution_options(isolation_level="AUTOCOMMIT")
                 query = text("select count(*) from orders where receipt = 'sent'")
                 ask_until(lambda: connection.scalar(query), lambda n: n == 1000, 60)
-    assert set(receipts(lives, "done")) == set(range(1, 1001))
-    twice = [n for n, times in receipts(lives, "started").items() if times > 1]
+    assert set(Receipts().said(lives, "done")) == set(range(1, 1001))
+    twice = [n for n, times in Receipts().said(lives, "started").items() if times > 1]
     assert len(twice) <= 3 * 10
 
 

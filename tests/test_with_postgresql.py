@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from runner import Server, serve
 from runner.server import ROOT, start
 from tests.orders import place, state
-from tests.services import new_database
+from tests.services import new_database, running
 
 pytestmark = pytest.mark.slow
 
@@ -122,6 +123,35 @@ def test_what_ran_in_a_killed_worker_stays_in_the_state_doing(
         second.wait_for("order 2 done")
         assert state(app, job)["status"] == "doing"
         assert not any("order 1" in line.text for line in second.lines)
+
+
+def test_without_postgresql_a_503_and_nothing_half_done(app: Server, database: str):
+    """PostgreSQL is killed while the app runs: the client gets `503` within three seconds, and there is no order. Back on its data, PostgreSQL gets orders from the same app, also when no request has met it dead."""
+    postgresql = running("postgresql")
+    assert place(app, 1).status_code == 202
+    postgresql.kill()
+    asked = time.monotonic()
+    refused = place(app, 2)
+    took = time.monotonic() - asked
+    postgresql.start()
+    assert refused.status_code == 503
+    assert took < 3
+    assert place(app, 2).status_code == 202
+    postgresql.kill()
+    postgresql.start()
+    assert place(app, 3).status_code == 202
+    with a_worker(database) as worker:
+        for number in (1, 2, 3):
+            worker.wait_for(f"order {number} done")
+
+
+def test_the_worker_ends_when_postgresql_goes_away(database: str):
+    """When PostgreSQL is killed the worker ends, and does not come back by itself."""
+    postgresql = running("postgresql")
+    with a_worker(database) as worker:
+        postgresql.kill()
+        worker.wait(30)
+    postgresql.start()
 
 
 def test_a_copy_runs_alone_and_has_no_5xx(database: str, tmp_path: Path):

@@ -8,7 +8,8 @@ from typing import Annotated
 
 from fastapi import FastAPI, HTTPException, Path
 from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
-from sqlalchemy.exc import IntegrityError
+from procrastinate.exceptions import ConnectorException
+from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -18,7 +19,9 @@ RESCUE = os.environ.get("RESCUE", "* * * * *")
 RowId = Annotated[int, Path(gt=0, lt=2**31)]
 Item = Annotated[str, Path(pattern="^[ -~]+$", max_length=100)]
 
-engine = create_async_engine(DATABASE.replace("postgresql:", "postgresql+psycopg:"))
+engine = create_async_engine(
+    DATABASE.replace("postgresql:", "postgresql+psycopg:"), pool_pre_ping=True
+)
 queue = App(
     connector=PsycopgConnector(conninfo=DATABASE, timeout=3),
     worker_defaults={
@@ -70,7 +73,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 app = FastAPI(lifespan=lifespan)
 
 
-@app.post("/orders/{order_id}/{item}", status_code=202, responses={409: {}})
+@app.post("/orders/{order_id}/{item}", status_code=202, responses={409: {}, 503: {}})
 async def create_order(order_id: RowId, item: Item) -> dict[str, int]:
     try:
         async with AsyncSession(engine) as session, session.begin():
@@ -80,6 +83,8 @@ async def create_order(order_id: RowId, item: Item) -> dict[str, int]:
             return {"job": await job.defer_async(order_id=order_id)}
     except IntegrityError:
         raise HTTPException(409, f"Order {order_id} exists.") from None
+    except (OperationalError, ConnectorException):
+        raise HTTPException(503, "Orders cannot be taken right now.") from None
 
 
 @app.get("/jobs/{job_id}", responses={404: {}})
