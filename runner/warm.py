@@ -26,6 +26,7 @@ _fork_server.set_forkserver_preload(
         "aiosqlite",
         "httpx",
         "dbos",
+        "procrastinate.cli",
         "taskiq.__main__",
         "taskiq.cli.worker.run",
         "taskiq_aio_pika",

@@ -19,7 +19,7 @@ from taskiq import AsyncBroker
 from taskiq_aio_pika import AioPikaBroker, Queue
 
 from examples.many_machines.tasks import AT_LEAST_ONCE, RABBITMQ
-from runner import Server, ServerError, serve
+from runner import Server, ServerError, serve, services
 from runner.bench import Receipts
 from runner.server import ROOT, free_port, serve_module
 from runner.services import Service
@@ -391,6 +391,27 @@ def test_the_limit_of_a_queue_cannot_be_changed(rabbitmq: Service, app: Server):
             await channel.declare_queue("receipts", durable=True, arguments=limit)
 
     assert "PRECONDITION_FAILED" in str(in_a_thread(declare()).exception())
+
+
+@pytest.mark.queues
+def test_a_job_longer_than_consumer_timeout_is_started_again(tmp_path: Path):
+    """With a `consumer_timeout` of one second, a job of two seconds is given away again while it still runs, here to the same worker. The worker goes on: later jobs are done."""
+    service = services.rabbitmq(
+        tmp_path, consumer_timeout=1000, channel_tick_interval=500
+    )
+    database = f"sqlite+aiosqlite:///{tmp_path}/shop.db?timeout=60"
+    settings = {"RABBITMQ": rabbitmq_url(service), "DATABASE": database}
+    service.start()
+    try:
+        with serve(APP, env=settings) as app, a_worker(settings) as worker:
+            place(app, 1, "slow")
+            worker.wait_for("order 1 started", nth=2)
+            assert not any("order 1 done" in line.text for line in worker.lines)
+            until(app, 1, "sent")
+            place(app, 2)
+            until(app, 2, "sent")
+    finally:
+        service.kill()
 
 
 def test_a_copy_of_the_folder_runs_alone_and_has_no_5xx(

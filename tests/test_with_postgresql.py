@@ -1,7 +1,6 @@
 """The statements of docs/with-postgresql.md."""
 
 import shutil
-import sys
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -11,7 +10,7 @@ import psycopg
 import pytest
 
 from runner import Server, serve
-from runner.server import ROOT, start
+from runner.server import ROOT, serve_module
 from tests.orders import place, state
 from tests.services import new_database, running
 
@@ -19,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 APP = "examples.with_postgresql.receipts:app"
 QUEUE = "examples.with_postgresql.receipts.queue"
-PROCRASTINATE = (sys.executable, "-m", "procrastinate", "--app", QUEUE)
+PROCRASTINATE = ("procrastinate.cli", "--app", QUEUE)
 
 
 @pytest.fixture
@@ -27,7 +26,7 @@ def database() -> str:
     """A PostgreSQL with Procrastinate's tables, and without orders."""
     url = new_database()
     schema = [*PROCRASTINATE, "schema", "--apply"]
-    with start(schema, env={"DATABASE": url}, ready="") as once:
+    with serve_module(*schema, env={"DATABASE": url}, ready="") as once:
         assert once.wait(30) == 0
     return url
 
@@ -39,8 +38,8 @@ def settings(database: str) -> dict[str, str]:
 
 
 def a_worker(database: str) -> AbstractContextManager[Server]:
-    command = [*PROCRASTINATE, "worker"]
-    return start(command, env={"DATABASE": database}, ready="Starting worker")
+    env = {"DATABASE": database}
+    return serve_module(*PROCRASTINATE, "worker", env=env, ready="Starting worker")
 
 
 def test_the_job_runs_in_the_worker_and_its_state_can_be_read(
