@@ -37,7 +37,10 @@ class OneByOne(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        if file.endswith(("test_links.py", "test_published.py")):
+        if (
+            file.endswith(("test_links.py", "test_published.py"))
+            or "zensical" in nodeid
+        ):
             return "tests that read all pages"
         if file.endswith(("many_machines.py", "many-machines.md")):
             return "tests that share a RabbitMQ"

@@ -11,7 +11,7 @@ import pytest
 
 from runner.server import ROOT, free_port, start
 from tests.site.building import build
-from tests.site.pages import pages_of
+from tests.site.pages import Page, pages_of
 
 pytestmark = pytest.mark.slow
 
@@ -75,7 +75,7 @@ def served(url: str) -> str | None:
 
 
 def test_zensical_builds_the_same_pages_and_none_has_run_without_its_runtime(
-    copy: Path, site: Path
+    copy: Path, pages: list[Page]
 ):
     result = subprocess.run(
         [sys.executable, "-m", "zensical", "build", "--clean"],
@@ -88,7 +88,7 @@ def test_zensical_builds_the_same_pages_and_none_has_run_without_its_runtime(
     assert theirs["/"].soup.select("svg.timeline")
     for page in theirs.values():  # a copy has no runtime
         assert not page.soup.find("run-scene")
-    for ours in pages_of(site):
+    for ours in pages:
         assert theirs[ours.path].blocks == ours.blocks
         assert [p["id"] for p in theirs[ours.path].soup.select(".proof")] == [
             p["id"] for p in ours.soup.select(".proof")
