@@ -103,6 +103,7 @@ def test_losses_have_a_mark_for_each_job_and_say_the_same_in_words():
     marks = [svg.count(f'"fate {c}"') for c in ("before", "after", "twice", "lost")]
     assert marks == [4, 2, 1, 1]
     assert "Mine: 1 lost, 1 twice</text>" in svg
+    assert "Yours, default: 0 lost</text>" in svg
     assert "Mine: 2 done before the kill, 1 started twice, 1 lost" in svg
     assert "Yours, default: 2 done before the kill, 2 done after it" in svg
 
@@ -111,6 +112,8 @@ def test_a_comparison_has_a_row_for_each_way_and_shares_of_the_main_path():
     rows = [way("Mine", "bl"), way("Taskiq, RabbitMQ", "bt")]
     rows[1]["speed"] = {"accepted": 100.0, "done": 50.0, "pickup": 0.002}
     html = bench.tables(rows)
-    assert "<td>Mine</td><td><b>1</b> of 2, 0 twice</td><td>-</td>" in html
+    assert "<td>Mine</td><td><b>1</b> of 2</td><td>-</td>" in html
     assert "<b>0</b> of 2, 1 twice, 1.5 s" in html
     assert "<td>Mine</td><td>0.5</td><td>2.0</td><td>4 ms</td>" in html
+    rows[1]["speed"]["done"] = 2500.0
+    assert "<td>Mine</td><td>0.5</td><td>0.04</td><td>4 ms</td>" in bench.tables(rows)

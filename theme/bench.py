@@ -67,7 +67,7 @@ def draw(rows: list[dict[str, Any]]) -> str:
     for row, way in enumerate(rows):
         name = {"x": "0", "y": str(row * _ROW + 14), "class": "lane"}
         fates = way["kills"]["worker"]["fates"]
-        counted = f"{fates.count('l')} lost, {fates.count('t')} twice"
+        counted = f"{fates.count('l')} lost{_twice(fates.count('t'))}"
         SubElement(svg, "text", name).text = f"{_name(way)}: {counted}"
         for index, fate in enumerate(fates):
             SubElement(
@@ -130,12 +130,18 @@ def _lost(kill: dict[str, Any] | None) -> str:
     if kill is None:
         return "-"
     after = "" if kill["seconds"] is None else f", {kill['seconds']} s"
-    return f"<b>{kill['lost']}</b> of {kill['accepted']}, {kill['twice']} twice{after}"
+    lost = f"<b>{kill['lost']}</b> of {kill['accepted']}"
+    return f"{lost}{_twice(kill['twice'])}{after}"
+
+
+def _twice(count: int) -> str:
+    return f", {count} twice" if count else ""
 
 
 def _ratios(speed: dict[str, float], main: dict[str, float]) -> list[str]:
-    shares = [f"{speed[key] / main[key]:.1f}" for key in ("accepted", "done")]
-    return [*shares, seconds(speed["pickup"])]
+    shares = [speed[key] / main[key] for key in ("accepted", "done")]
+    told = [f"{share:.1f}" if share >= 0.1 else f"{share:.2f}" for share in shares]
+    return [*told, seconds(speed["pickup"])]
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
