@@ -100,3 +100,17 @@ def test_until_then_it_is_not_run_again(app: Server, settings: dict[str, str]):
         place(app, 2)
         second.wait_for("order 2 done")
         assert not any("order 1" in line.text for line in second.lines)
+
+
+def test_a_job_that_takes_longer_than_job_timeout_is_cancelled(
+    app: Server, settings: dict[str, str]
+):
+    """With a `job_timeout` of two seconds, a job that would take an hour is cancelled, not tried again, and its result is a `TimeoutError`."""
+    job = place(app, 1, "endless").json()["job"]
+    with a_worker(settings | {"LONGEST_JOB": "2"}) as worker:
+        worker.wait_for("order 1 started")
+        worker.wait_for("TimeoutError")
+        place(app, 2)
+        worker.wait_for("order 2 done")
+        assert sum("1 started" in line.text for line in worker.lines) == 1
+    assert "TimeoutError" in state(app, job)["error"]

@@ -63,6 +63,16 @@ def test_on_redis_a_killed_worker_loses_one_job_at_most_with_these_settings():
     assert outcome["twice"] > 0
 
 
+def test_on_redis_a_job_longer_than_the_visibility_timeout_is_started_again(
+    app: Server, settings: dict[str, str]
+):
+    """With a `visibility_timeout` of two seconds, a job of six seconds is started a second time while it runs."""
+    place(app, 1, "long")
+    with a_worker(settings | {"LONGEST_JOB": "2"}) as worker:
+        worker.wait_for("order 1 started", nth=2)
+        assert not any("order 1 done" in line.text for line in worker.lines)
+
+
 def test_a_deadly_job_is_started_again_and_again(app: Server, settings: dict[str, str]):
     """A job that kills its process comes back each time. Celery has no limit for that: the job must count."""
     place(app, 1, "deadly")

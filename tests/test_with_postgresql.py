@@ -99,6 +99,20 @@ def test_the_worker_does_not_see_a_job_before_its_commit(app: Server, database: 
         assert not any("NoResultFound" in line.text for line in worker.lines)
 
 
+def test_a_job_of_another_connection_can_be_too_early(app: Server, database: str):
+    """A job that is enqueued through another connection, here by Procrastinate's command, is visible at once. It runs before the order is committed, does not find it, and fails; tried again after the commit it is done."""
+    defer = ("defer", "examples.with_postgresql.receipts.send_receipt")
+    with psycopg.connect(database) as ours:
+        ours.execute("insert into orders (id, item) values (7, 'tea')")
+        job = (*PROCRASTINATE, *defer, '{"order_id": 7}')
+        with serve_module(*job, env={"DATABASE": database}, ready="") as once:
+            assert once.wait(30) == 0
+        with a_worker(database) as worker:
+            worker.wait_for("NoResultFound|No row was found")
+            ours.commit()
+            worker.wait_for("order 7 done")
+
+
 def test_a_job_that_fails_is_tried_again_and_then_failed(app: Server, database: str):
     """A job that raises runs three times here, `max_attempts` and once more, then it is `failed`."""
     job = place(app, 1, "refused").json()["job"]

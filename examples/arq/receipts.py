@@ -19,7 +19,8 @@ RowId = Annotated[int, Path(gt=0, lt=2**31)]
 
 async def send_receipt(context: dict[Any, Any], order_id: int, item: str) -> None:
     print(f"send_receipt: order {order_id} started", flush=True)
-    await asyncio.sleep(1 if item == "slow" else 0.05)  # stands in for a mail server
+    seconds = {"slow": 1, "endless": 3600}.get(item, 0.05)
+    await asyncio.sleep(seconds)  # stands in for a mail server
     if item == "refused":
         raise Retry(defer=context["job_try"])  # any other exception ends the job
     print(f"send_receipt: order {order_id} done", flush=True)

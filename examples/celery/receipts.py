@@ -38,7 +38,7 @@ def send_receipt(order_id: int, item: str) -> None:
     print(f"send_receipt: order {order_id} started", flush=True)
     if item == "deadly":
         os.kill(os.getpid(), signal.SIGKILL)  # as the kernel does when memory is short
-    time.sleep(1 if item == "slow" else 0.05)  # stands in for a mail server
+    time.sleep({"slow": 1, "long": 6}.get(item, 0.05))  # stands in for a mail server
     if item == "refused":
         raise ConnectionError("the mail server refused the connection")
     print(f"send_receipt: order {order_id} done", flush=True)
