@@ -130,7 +130,8 @@ class Session:
             assert self.server, f"no server to print {text!r}"
             assert self._last
             actual = text.replace(_PUBLISHED, self.server.url.removeprefix("http://"))
-            line = self._last.wait_for(f"^{_pattern(actual)}$", start=self._seen)
+            pattern = f"^{_pattern(actual)}$"
+            line = self._last.wait_for(pattern, start=self._seen, timeout=30)
             self._seen = self._last.lines.index(line, self._seen) + 1
 
     def _as_published(self, text: str) -> str:
