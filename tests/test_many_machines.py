@@ -396,7 +396,7 @@ def test_the_limit_of_a_queue_cannot_be_changed(rabbitmq: Service, app: Server):
 
 @pytest.mark.queues
 def test_a_job_longer_than_consumer_timeout_is_started_again(tmp_path: Path):
-    """With a `consumer_timeout` of one second, a job of two seconds is given away again while it still runs, here to the same worker. The worker goes on: later jobs are done."""
+    """With a `consumer_timeout` of one second, a job of two seconds is given away again while it still runs, here to the same worker, until it finds its receipt sent. The worker goes on: later jobs are done."""
     service = services.rabbitmq(
         tmp_path, consumer_timeout=1000, channel_tick_interval=500
     )
@@ -408,7 +408,7 @@ def test_a_job_longer_than_consumer_timeout_is_started_again(tmp_path: Path):
             place(app, 1, "slow")
             worker.wait_for("order 1 started", nth=2)
             assert not any("order 1 done" in line.text for line in worker.lines)
-            until(app, 1, "sent")
+            worker.wait_for("order 1 has its receipt", timeout=30)
             place(app, 2)
             until(app, 2, "sent")
     finally:
