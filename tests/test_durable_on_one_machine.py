@@ -229,6 +229,13 @@ def begin_and_be_killed(dbos: Start) -> None:
         server.stop(signal.SIGKILL)
 
 
+def leaves_what_was_killed(server: Server) -> None:
+    """It does order 8, and order 7 still waits."""
+    httpx.post(f"{server.url}/orders/8/tea")
+    until(server, 8, "SUCCESS")
+    assert until(server, 7, "PENDING")
+
+
 @pytest.mark.slow
 def test_a_workflow_goes_on_behind_its_last_finished_step(dbos: Start):
     """The process is killed in the second of two steps. The next process runs the second step again, and the first not."""
@@ -255,9 +262,7 @@ def test_another_executor_id_does_not_take_over(dbos: Start):
     """What ran in a killed process waits until a process with its `executor_id` starts."""
     begin_and_be_killed(dbos)
     with dbos(EXECUTOR="2") as server:
-        httpx.post(f"{server.url}/orders/8/tea")
-        until(server, 8, "SUCCESS")
-        assert until(server, 7, "PENDING")
+        leaves_what_was_killed(server)
         server.stop()
     with dbos() as server:
         server.wait_for("send_receipt: order 7 done")
@@ -279,6 +284,4 @@ def test_another_application_version_leaves_the_queue_of_the_old_one(dbos: Start
     """A job of version 1 does not run in version 2, though jobs of version 2 do. Without the setting the version is a hash of the code: each change of it leaves the old jobs behind."""
     begin_and_be_killed(dbos)
     with dbos(VERSION="2") as server:
-        httpx.post(f"{server.url}/orders/8/tea")
-        until(server, 8, "SUCCESS")
-        assert until(server, 7, "PENDING")
+        leaves_what_was_killed(server)

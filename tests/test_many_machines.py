@@ -47,7 +47,11 @@ def rabbitmq() -> Service:
 @pytest.fixture
 def settings(rabbitmq: Service, tmp_path: Path) -> dict[str, str]:
     """What app and worker have in common."""
-    database = f"sqlite+aiosqlite:///{tmp_path}/shop.db?timeout=60"
+    return settings_for(rabbitmq, tmp_path)
+
+
+def settings_for(rabbitmq: Service, folder: Path) -> dict[str, str]:
+    database = f"sqlite+aiosqlite:///{folder}/shop.db?timeout=60"
     return {"RABBITMQ": rabbitmq_url(rabbitmq), "DATABASE": database}
 
 
@@ -295,6 +299,7 @@ def test_1000_jobs_and_every_kill_lose_none(
         raise AssertionError(f"order {number} was not taken")
 
     lives: list[Server] = []
+    receipts = Receipts()
     client = httpx.Client(timeout=30, limits=httpx.Limits(max_connections=AT_ONCE))
     with client, ThreadPoolExecutor(AT_ONCE) as clients:
         with serve(APP, env=settings) as app, a_worker(settings) as first:
@@ -311,7 +316,7 @@ def test_1000_jobs_and_every_kill_lose_none(
                     current.append(again)
                     second.wait_for("receipt: order .* done", nth=200, timeout=60)
                     rabbitmq.kill()
-        assert len(Receipts().said(lives, "done")) < 1000
+        assert len(receipts.said(lives, "done")) < 1000
         rabbitmq.start()
         with serve(APP, env=settings) as app, a_worker(settings) as third:
             current.append(app)
@@ -322,8 +327,8 @@ def test_1000_jobs_and_every_kill_lose_none(
                 connection.execution_options(isolation_level="AUTOCOMMIT")
                 query = text("select count(*) from orders where receipt = 'sent'")
                 ask_until(lambda: connection.scalar(query), lambda n: n == 1000, 60)
-    assert set(Receipts().said(lives, "done")) == set(range(1, 1001))
-    twice = [n for n, times in Receipts().said(lives, "started").items() if times > 1]
+    assert set(receipts.said(lives, "done")) == set(range(1, 1001))
+    twice = [n for n, times in receipts.said(lives, "started").items() if times > 1]
     assert len(twice) <= 3 * 10
 
 
@@ -400,8 +405,7 @@ def test_a_job_longer_than_consumer_timeout_is_started_again(tmp_path: Path):
     service = services.rabbitmq(
         tmp_path, consumer_timeout=1000, channel_tick_interval=500
     )
-    database = f"sqlite+aiosqlite:///{tmp_path}/shop.db?timeout=60"
-    settings = {"RABBITMQ": rabbitmq_url(service), "DATABASE": database}
+    settings = settings_for(service, tmp_path)
     service.start()
     try:
         with serve(APP, env=settings) as app, a_worker(settings) as worker:
