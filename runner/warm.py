@@ -76,8 +76,10 @@ class WarmProcess:
 def _run(
     module: str, arguments: list[str], cwd: str, env: dict[str, str], output: Any
 ) -> None:
+    project = str(Path(__file__).parent.parent)
     os.setsid()
     os.chdir(cwd)
+    ours = ["", project, *os.environ.get("PYTHONPATH", "").split(":")]
     os.environ.clear()
     os.environ.update(env)
     null, out = os.open(os.devnull, os.O_RDONLY), output.detach()
@@ -88,9 +90,8 @@ def _run(
     sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
     sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
     sys.dont_write_bytecode = bool(env.get("PYTHONDONTWRITEBYTECODE"))
-    project = str(Path(__file__).parent.parent)
     first = [cwd, *filter(None, env.get("PYTHONPATH", "").split(":"))]
-    sys.path[:] = [*first, *(path for path in sys.path if path not in ("", project))]
+    sys.path[:] = [*first, *(path for path in sys.path if path not in ours)]
     sys.argv[:] = [module, *arguments]
     set_start_method(None, force=True)  # Python's own, not that of this process
     import_module(module).main()
