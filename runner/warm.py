@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from multiprocessing import get_context, reduction, set_start_method
 from multiprocessing.process import BaseProcess
@@ -62,7 +63,8 @@ class WarmProcess:
     def send_signal(self, signal: Signals) -> None:
         """Send a signal to the process, unless it has ended."""
         if self._process.exitcode is None:
-            os.kill(self.pid, signal)
+            with suppress(ProcessLookupError):  # ended this moment
+                os.kill(self.pid, signal)
 
     def wait(self, timeout: float | None = None) -> int:
         """Wait for the end; return the exit code, or minus the signal that ended it."""

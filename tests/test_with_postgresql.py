@@ -12,6 +12,7 @@ import pytest
 from runner import Server, serve
 from runner.server import ROOT, serve_module
 from tests.orders import place, state
+from tests.proxy import proxy
 from tests.services import new_database, running
 
 pytestmark = pytest.mark.slow
@@ -156,6 +157,21 @@ def test_without_postgresql_a_503_and_nothing_half_done(app: Server, database: s
     with a_worker(database) as worker:
         for number in (1, 2, 3):
             worker.wait_for(f"order {number} done")
+
+
+def test_a_postgresql_that_does_not_answer_is_not_waited_for(database: str):
+    """The network to PostgreSQL is cut, and no connection ends: the client gets `503` within fifteen seconds, three of the example's and ten in which psycopg tries to cancel the query. There is no order, and the same app takes it when the network is back."""
+    port = running("postgresql").port
+    with proxy(port) as between:
+        through = database.replace(f":{port}/", f":{between.port}/")
+        with serve(APP, env={"DATABASE": through}) as server:
+            assert place(server, 1).status_code == 202
+            between.open.clear()
+            asked = time.monotonic()
+            assert place(server, 2).status_code == 503
+            assert time.monotonic() - asked < 15
+            between.open.set()
+            assert place(server, 2).status_code == 202
 
 
 def test_the_worker_ends_when_postgresql_goes_away(database: str):

@@ -76,14 +76,18 @@ app = FastAPI(lifespan=lifespan)
 @app.post("/orders/{order_id}/{item}", status_code=202, responses={409: {}, 503: {}})
 async def create_order(order_id: RowId, item: Item) -> dict[str, int]:
     try:
-        async with AsyncSession(engine) as session, session.begin():
+        async with (
+            asyncio.timeout(3),
+            AsyncSession(engine) as session,
+            session.begin(),
+        ):
             session.add(Order(id=order_id, item=item))
             connection = await (await session.connection()).get_raw_connection()
             job = send_receipt.configure(connection=connection.driver_connection)
             return {"job": await job.defer_async(order_id=order_id)}
     except IntegrityError:
         raise HTTPException(409, f"Order {order_id} exists.") from None
-    except (OperationalError, ConnectorException):
+    except (OperationalError, ConnectorException, TimeoutError):
         raise HTTPException(503, "Orders cannot be taken right now.") from None
 
 
