@@ -19,7 +19,7 @@ from typing import Any
 
 from runner import services
 from runner.record import RECORDINGS, made_with
-from runner.server import ROOT, Server, serve, start
+from runner.server import ROOT, Server, kill_tree, serve, start
 from runner.services import Service
 
 RECORDING = RECORDINGS / "choosing" / "bench.json"
@@ -53,6 +53,11 @@ class Way:
     """How many; fewer where each takes long, as RQ forks for each."""
     loses: bool = False
     """Whether the page says that it may lose jobs."""
+    prints: bool = False
+    """Whether the worker's first process only prints what the others say, and ends with them.
+
+    Killed with them, it would take with it what jobs have said that are done.
+    """
 
 
 _CELERY = (
@@ -184,6 +189,7 @@ WAYS = [
         "ready for action",
         "rabbitmq",
         "dramatiq",
+        prints=True,
     ),
     Way(
         "Dramatiq, RabbitMQ",
@@ -193,6 +199,7 @@ WAYS = [
         "ready for action",
         "rabbitmq",
         "dramatiq",
+        prints=True,
         env={"CONFIRM": "no"},
         loses=True,
     ),
@@ -319,6 +326,9 @@ class Setup:
         if what in ("app", "all") or (what == "worker" and not self._worker):
             self.app.kill()
         if self._worker and what in ("worker", "all"):
+            if self.way.prints:
+                kill_tree(self.worker.process.pid, children_only=True)
+                self.worker.wait()
             self.worker.kill()
 
     def restart(self, what: str) -> None:

@@ -164,15 +164,15 @@ def serve_module(
         yield server
 
 
-def kill_tree(pid: int) -> None:
+def kill_tree(pid: int, *, children_only: bool = False) -> None:
     """Send SIGKILL to a process and all that it has started, also in other groups."""
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
-        tree = [process, *process.children(recursive=True)]
-        for one in tree:
+        children = process.children(recursive=True)
+        for one in children if children_only else [process, *children]:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
-        psutil.wait_procs(tree[1:], timeout=10)
+        psutil.wait_procs(children, timeout=10)
 
 
 def free_port() -> int:
