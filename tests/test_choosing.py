@@ -18,17 +18,20 @@ ELSEWHERE = ("Jobs table", "Taskiq", "RQ", "arq")
 @pytest.mark.slow
 @pytest.mark.queues
 @pytest.mark.parametrize(
-    "way",
+    ("way", "what"),
     [
-        pytest.param(way, id=way.name)
+        pytest.param(way, what, id=f"{way.name}, {what}")
         for way in KEEP
         if not way.name.startswith(ELSEWHERE)
+        for what in kills_of(way)
     ],
 )
-def test_a_killed_worker_loses_nothing_where_the_table_says_so(way: Way):
-    """The bench in small: 20 jobs, `SIGKILL` to the worker in the middle, and all are done."""
+def test_a_kill_loses_nothing_where_the_table_says_so(way: Way, what: str):
+    """The bench in small: 20 jobs, `SIGKILL` to the worker, the app, the broker, or all at once, and each accepted job is done."""
     service = running("rabbitmq") if way.service == "rabbitmq" else None
-    assert kill(way, "worker", jobs=20, patience=30, service=service)["lost"] == 0
+    outcome = kill(way, what, jobs=20, patience=30, service=service)
+    assert outcome["accepted"] > 0
+    assert outcome["lost"] == 0
 
 
 def test_the_table_has_all_ways_and_none_lost_a_job_that_should_not():

@@ -1,10 +1,12 @@
 """The statements of docs/durable-on-one-machine.md."""
 
+import inspect
 import signal
+import sqlite3
 import subprocess
 from collections import Counter
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from functools import partial
 from pathlib import Path
 
@@ -162,6 +164,17 @@ def test_a_job_that_kills_its_worker_is_given_up_after_three(
 
 
 @pytest.mark.slow
+def test_a_database_that_fails_is_tried_again(start: Start, tmp_path: Path):
+    """The jobs table is away for a moment. The worker logs that, tries again each second, and runs the next job when the table is back."""
+    with start() as server, closing(sqlite3.connect(tmp_path / "db")) as database:
+        database.execute("alter table jobs rename to away")
+        server.wait_for("jobs: trying again in a second")
+        database.execute("alter table away rename to jobs")
+        place(server, 1)
+        server.wait_for("order 1 done")
+
+
+@pytest.mark.slow
 def test_two_workers_share_the_jobs_and_run_none_twice(start: Start):
     """Two workers share the jobs: each job is claimed by one of them."""
     with start("--workers", "2") as server:
@@ -285,3 +298,22 @@ def test_another_application_version_leaves_the_queue_of_the_old_one(dbos: Start
     begin_and_be_killed(dbos)
     with dbos(VERSION="2") as server:
         leaves_what_was_killed(server)
+
+
+@pytest.mark.slow
+def test_a_clean_stop_waits_for_the_workflow_that_runs(dbos: Start):
+    """`SIGTERM` lets a workflow that runs come to its end, for as long as `destroy` is told to wait."""
+    with dbos() as server:
+        httpx.post(f"{server.url}/orders/7/slow")
+        server.wait_for("send_receipt: order 7 started")
+        server.stop(timeout=20)
+        assert any("order 7 done" in line.text for line in server.lines)
+
+
+@pytest.mark.slow
+def test_by_default_a_queue_is_looked_at_once_a_second():
+    """`polling_interval_sec` is 1.0 if nothing is said."""
+    from dbos import DBOS  # takes a second to import
+
+    parameters = inspect.signature(DBOS.register_queue_async).parameters
+    assert parameters["polling_interval_sec"].default == 1.0

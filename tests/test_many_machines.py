@@ -215,6 +215,21 @@ def test_an_app_killed_after_the_commit_loses_nothing_and_the_client_may_ask_aga
     assert said.count("order 1 started") == 1
 
 
+def test_an_order_that_many_place_at_once_is_one(app: Server, worker: Process):
+    """Twenty clients place the same order at the same moment: each gets `202` or `409`, and one receipt is sent."""
+    with ThreadPoolExecutor(AT_ONCE) as clients:
+        answers = list(clients.map(partial(place, app), [1] * AT_ONCE))
+    codes = {answer.status_code for answer in answers}
+    assert 202 in codes
+    assert codes <= {202, 409}
+    with worker() as second:
+        until(app, 1, "sent")
+        place(app, 2)
+        until(app, 2, "sent")
+    said = "\n".join(line.text for line in second.lines)
+    assert said.count("order 1 started") == 1
+
+
 def test_a_clean_stop_finishes_what_runs_and_leaves_the_rest(
     app: Server, worker: Process
 ):

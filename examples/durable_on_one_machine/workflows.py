@@ -54,7 +54,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         "orders", worker_concurrency=10, polling_interval_sec=0.1
     )
     yield
-    DBOS.destroy(workflow_completion_timeout_sec=20)
+    await asyncio.to_thread(DBOS.destroy, workflow_completion_timeout_sec=20)
 
 
 app = FastAPI(lifespan=lifespan)
