@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import pexpect
+import pytest
 from sybil import Document, Example, Region
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
@@ -46,6 +47,7 @@ class Session:
         self.server: Server | None = None
         self._last: Server | None = None
         self._seen = 0
+        self._missing = ""
         self._page = ExitStack()
         self._running = self._page.enter_context(ExitStack())
         self._env: dict[str, str] = {}
@@ -56,7 +58,19 @@ class Session:
         self._page.close()
 
     def play(self, block: str, shown: list[str]) -> None:
-        """Type one block. Raises `AssertionError` where something else is printed."""
+        """Type one block. Raises `AssertionError` where something else is printed.
+
+        What follows a block that was skipped is skipped too.
+        """
+        if self._missing:
+            pytest.skip(self._missing)
+        try:
+            self._play(block, shown)
+        except pytest.skip.Exception as missing:
+            self._missing = str(missing)
+            raise
+
+    def _play(self, block: str, shown: list[str]) -> None:
         commands = re.split(r"^\$ ", block, flags=re.MULTILINE)
         self._expect_of_server(commands[0])
         for command in commands[1:]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -62,8 +63,7 @@ def test_a_lambda_a_connection_and_a_result_that_is_one_cannot_be_pickled():
         server.wait_for("run_in_pool: ", nth=4)
         said = [x.text for x in server.lines if x.text.startswith("run_in_pool: ")]
     assert said[0] == "run_in_pool: 1"
-    assert "pickle" in said[1]
-    assert "<lambda>" in said[1]
+    assert re.search("Can't (pickle|get local object) .*<lambda>", said[1])
     for text in said[2:]:
         assert "cannot pickle 'sqlite3.Connection'" in text
 
