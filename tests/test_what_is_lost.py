@@ -42,4 +42,7 @@ def test_a_card_is_charged_twice_without_a_key_and_once_with_one(
         server.wait()
     with serve(target, env=env) as server:
         server.wait_for("pay: order 7 done")
+    with serve(target, env=env) as server:  # now nothing is open
+        httpx.post(f"{server.url}/orders/8/{how}")
+        server.wait_for("pay: order 8 done")
         assert httpx.get(f"{server.url}/orders/7/charges").json() == charges

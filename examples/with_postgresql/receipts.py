@@ -91,8 +91,12 @@ async def create_order(order_id: RowId, item: Item) -> dict[str, int]:
         raise HTTPException(503, "Orders cannot be taken right now.") from None
 
 
-@app.get("/jobs/{job_id}", responses={404: {}})
+@app.get("/jobs/{job_id}", responses={404: {}, 503: {}})
 async def read_job(job_id: RowId) -> dict[str, str | int]:
-    for job in await queue.job_manager.list_jobs_async(id=job_id):
-        return {"status": job.status or "", "attempts": job.attempts}
-    raise HTTPException(404, f"There is no job {job_id}.")
+    try:
+        jobs = list(await queue.job_manager.list_jobs_async(id=job_id))
+    except ConnectorException:
+        raise HTTPException(503, "Jobs cannot be read right now.") from None
+    if not jobs:
+        raise HTTPException(404, f"There is no job {job_id}.")
+    return {"status": jobs[0].status or "", "attempts": jobs[0].attempts}
