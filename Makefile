@@ -22,7 +22,7 @@ serve: .venv/for-site $(runtime)
 test: .venv/for-tests node_modules/axe-core $(runtime) $(older) $(engines)
 	$(in_venv)python -m pytest
 
-# The bench in small: kills workers of the queues that have a page of their own.
+# The bench in small: kills worker, app and broker of the queues beside the main path.
 queues: .venv/for-tests $(engines)
 	$(in_venv)python -m pytest -m queues
 

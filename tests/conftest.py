@@ -7,7 +7,13 @@ from playwright.sync_api import Browser
 
 from runner import Server, serve
 from runner.services import Service
-from tests.services import empty_redis, example_of, new_database, settings_of
+from tests.services import (
+    empty_redis,
+    example_of,
+    new_database,
+    running,
+    settings_of,
+)
 from tests.site.building import CHROMIUM, open_browser
 
 
@@ -37,6 +43,12 @@ def redis() -> Iterator[Service]:
     yield service
     service.kill()
     service.start()
+
+
+@pytest.fixture
+def rabbitmq() -> Service:
+    """A real RabbitMQ."""
+    return running("rabbitmq")
 
 
 @pytest.fixture(scope="session")

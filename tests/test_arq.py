@@ -71,12 +71,17 @@ def test_the_worker_ends_when_redis_goes_away(settings: dict[str, str], redis: S
 
 
 def test_without_redis_the_client_gets_503(app: Server, redis: Service):
-    """Redis is killed while the app runs: `503`. When it is back, so is the app."""
+    """Redis is frozen, so that it accepts and never answers, or killed: `503` within five seconds. When it is back, so is the app."""
     assert place(app, 1).status_code == 202
+    with redis.frozen():
+        frozen = place(app, 2)
     redis.kill()
-    assert place(app, 2).status_code == 503
+    killed = place(app, 3)
     redis.start()
-    assert place(app, 2).status_code == 202
+    for answer in (frozen, killed):
+        assert answer.status_code == 503
+        assert answer.elapsed.total_seconds() < 5
+    assert place(app, 3).status_code == 202
 
 
 def test_arq_and_celery_want_different_versions_of_redis():

@@ -10,6 +10,7 @@ import pytest
 
 from runner import Server, serve
 from runner.bench import WAYS, kill
+from runner.bench import running as setup
 from runner.server import start
 from runner.services import Service
 from tests.orders import place, state
@@ -20,6 +21,7 @@ APP = "examples.celery.receipts:app"
 DEFAULTS = "runner.celery_defaults:app"
 WAITING = "examples.celery.waiting_for_a_result:app"
 ON_REDIS, _ = (w for w in WAYS if w.name == "Celery, Redis")
+ON_RABBITMQ, _ = (w for w in WAYS if w.name == "Celery, RabbitMQ")
 
 
 def a_worker(
@@ -98,15 +100,28 @@ def test_get_in_async_def_blocks_every_other_request(settings: dict[str, str]):
 
 
 def test_without_redis_the_client_gets_503_in_bounded_time(app: Server, redis: Service):
-    """Redis is killed while the app runs: `503` within seconds. When it is back, so is the app."""
+    """Redis is frozen, so that it accepts and never answers, or killed: `503` within ten seconds. When it is back, so is the app."""
     assert place(app, 1).status_code == 202
+    with redis.frozen():
+        frozen = place(app, 2)
     redis.kill()
-    asked = time.monotonic()
-    refused = place(app, 2)
-    assert time.monotonic() - asked < 10
+    killed = place(app, 3)
     redis.start()
-    assert refused.status_code == 503
-    assert place(app, 2).status_code == 202
+    for answer in (frozen, killed):
+        assert answer.status_code == 503
+        assert answer.elapsed.total_seconds() < 10
+    assert place(app, 3).status_code == 202
+
+
+def test_a_frozen_RabbitMQ_is_waited_for(rabbitmq: Service):
+    """RabbitMQ is frozen: after eight seconds the request still waits. It is answered when RabbitMQ goes on."""
+    with setup(ON_RABBITMQ, rabbitmq) as way, ThreadPoolExecutor(1) as clients:
+        assert place(way.app, 1).status_code == 202
+        with rabbitmq.frozen():
+            waiting = clients.submit(place, way.app, 2)
+            with pytest.raises(TimeoutError):
+                waiting.result(8)
+        assert waiting.result().status_code == 202
 
 
 def test_with_the_defaults_a_killed_worker_loses_what_it_ran(settings: dict[str, str]):

@@ -62,10 +62,14 @@ def test_a_killed_workers_job_runs_again_if_it_may_be_retried(
 
 
 def test_without_redis_the_client_gets_503(app: Server, redis: Service):
-    """Redis is killed while the app runs: `503`. When it is back, so is the app."""
+    """Redis is frozen, so that it accepts and never answers, or killed: `503` within eight seconds. When it is back, so is the app."""
     assert place(app, 1).status_code == 202
+    with redis.frozen():
+        frozen = place(app, 2)
     redis.kill()
-    refused = place(app, 2)
+    killed = place(app, 3)
     redis.start()
-    assert refused.status_code == 503
-    assert place(app, 2).status_code == 202
+    for answer in (frozen, killed):
+        assert answer.status_code == 503
+        assert answer.elapsed.total_seconds() < 8
+    assert place(app, 3).status_code == 202

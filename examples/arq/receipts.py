@@ -53,9 +53,10 @@ Queue = Annotated[ArqRedis, Depends(get_queue)]
 @app.post("/orders/{order_id}/{item}", status_code=202, responses={503: {}})
 async def create_order(order_id: RowId, item: str, queue: Queue) -> dict[str, str]:
     try:
-        job = await queue.enqueue_job(
-            "send_receipt", order_id, item, _job_id=f"order-{order_id}"
-        )
+        async with asyncio.timeout(3):
+            job = await queue.enqueue_job(
+                "send_receipt", order_id, item, _job_id=f"order-{order_id}"
+            )
     except (RedisError, OSError):
         raise HTTPException(503, "Orders cannot be taken right now.") from None
     return {"job": job.job_id if job else f"order-{order_id}"}

@@ -21,12 +21,14 @@ queue.conf.update(
     worker_prefetch_multiplier=1,
     task_publish_retry=False,  # the client gets its 503 at once
     result_backend_transport_options={"retry_policy": {"max_retries": 2}},
+    redis_socket_timeout=3,
 )
 if BROKER.startswith("redis"):
     queue.conf.broker_transport_options = {
         "visibility_timeout": LONGEST_JOB,
         "unacked_restore_interval": 2,  # looks for lost jobs each 2 s, not each 100
         "unacked_restore_throttle": 1,
+        "socket_timeout": 3,  # for a Redis that does not answer
     }
 else:
     queue.conf.broker_transport_options = {"confirm_publish": True}

@@ -8,12 +8,14 @@ import dramatiq
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.errors import ConnectionError as BrokerDown
 from fastapi import FastAPI, HTTPException, Path
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 RABBITMQ = os.environ.get("RABBITMQ", "amqp://guest:guest@127.0.0.1:5672/%2F")
 CONFIRM = os.environ.get("CONFIRM", "yes") == "yes"
+LIMITS = "heartbeat=5&stack_timeout=3"  # seconds, for a RabbitMQ that does not answer
 RowId = Annotated[int, Path(gt=0, lt=2**31)]
 
-broker = RabbitmqBroker(url=RABBITMQ, confirm_delivery=CONFIRM)
+broker = RabbitmqBroker(url=f"{RABBITMQ}?{LIMITS}", confirm_delivery=CONFIRM)
 dramatiq.set_broker(broker)
 
 
@@ -33,5 +35,5 @@ app = FastAPI()
 def create_order(order_id: RowId, item: str) -> dict[str, str]:
     try:
         return {"job": send_receipt.send(order_id, item).message_id}
-    except BrokerDown:
+    except (BrokerDown, AMQPConnectorException):
         raise HTTPException(503, "Orders cannot be taken right now.") from None
