@@ -36,7 +36,7 @@ def test_a_kill_loses_nothing_where_the_table_says_so(way: Way, what: str):
 
 
 def test_the_table_has_all_ways_and_none_lost_a_job_that_should_not():
-    """The recorded run has killed everything that can be killed of each way. With the settings of the pages nothing was lost, except by Celery on Redis; with the defaults, and in memory, something was."""
+    """The recorded run has killed everything that can be killed of each way. With the settings of the pages nothing was lost, or at most one job at each kill by Celery on Redis; with the defaults, and in memory, something was."""
     assert [(r["name"], r["settings"]) for r in RECORDED] == [
         (way.name, way.settings) for way in WAYS
     ]
@@ -47,6 +47,8 @@ def test_the_table_has_all_ways_and_none_lost_a_job_that_should_not():
             assert lost == 0, row["name"]
         if way.settings != "of the page":
             assert lost > 0, row["name"]
+        elif way.loses:
+            assert max(kill["lost"] for kill in row["kills"].values()) <= 1
 
 
 @pytest.mark.parametrize(
