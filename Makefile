@@ -4,11 +4,11 @@ PYTHON ?= python3
 PORT ?= 8000
 
 in_venv := .venv/bin/
-runtime := theme/overrides/assets/run/env.zip
+runtime := theme/overrides/assets/run
 install := $(in_venv)python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 older := .cache/fastapi-0.105.0 .cache/fastapi-0.115.0 .cache/fastapi-0.117.1
-engines := .cache/celery .cache/arq .cache/rq .cache/dramatiq
+engines := $(patsubst examples/%/requirements.txt,.cache/%,$(wildcard examples/*/requirements.txt))
 
 export NO_MKDOCS_2_WARNING := 1
 unexport PYTHONDONTWRITEBYTECODE # the tests start many processes
@@ -28,15 +28,15 @@ queues: .venv/for-tests $(engines)
 
 # Performs every scene again and rewrites docs/recordings.
 record: .venv/for-tests
-	$(in_venv)python -m runner.record
+	$(in_venv)python -m runner.performing
 
 # What each queue loses when something is killed, and its speed; rewrites the table's figures.
 bench: .venv/for-tests $(engines)
-	$(in_venv)python -m runner.bench
+	$(in_venv)python -m bench
 
 # Accessibility, weight and hosts of every page as in `make test`, and Lighthouse.
 audit: .venv/for-tests node_modules/lighthouse $(runtime)
-	$(in_venv)python -m pytest tests/site/test_browser.py
+	$(in_venv)python -m pytest tests/test_browser.py
 	$(in_venv)python -m tests.site.lighthouse
 
 .venv/made:
@@ -61,7 +61,7 @@ audit: .venv/for-tests node_modules/lighthouse $(runtime)
 	|| echo "FastAPI $*: could not be installed, see .cache/older.log."
 
 # Queues that want other versions than the rest has, each in a folder of its own.
-$(engines): .cache/%: environments/%.txt | .venv/for-site
+$(engines): .cache/%: examples/%/requirements.txt | .venv/for-site
 	@rm -rf $@
 	@$(in_venv)python -m pip install --quiet --disable-pip-version-check --target $@ \
 	  --no-deps --requirement $< 2>.cache/engines.log \
@@ -84,12 +84,12 @@ node_modules/lighthouse: package.json .venv/npm
 
 # What the Run button loads: Pyodide from npm, FastAPI from PyPI. Where these cannot be
 # fetched the site is built without the button.
-$(runtime): package.json constraints.txt theme/run/build.mjs runner/observe.py runner/browser.py theme/figure.py | .venv/for-site node_modules/axe-core
+$(runtime): package.json constraints.txt $(wildcard button/*.* recording/*.py) | .venv/for-site node_modules/axe-core
 	@{ . .venv/npm && rm -rf .cache/wheels && \
 	  $(in_venv)python -m pip download --quiet --disable-pip-version-check --dest .cache/wheels \
 	    --constraint constraints.txt --only-binary=:all: --platform pyemscripten_2026_0_wasm32 \
 	    --python-version 3.14 --implementation cp --abi cp314 --abi none fastapi && \
-	  node theme/run/build.mjs .cache/wheels $(dir $@); } >.cache/runtime.log 2>&1 \
+	  node button/build.mjs .cache/wheels $@; } >.cache/runtime.log 2>&1 \
 	|| echo "Run buttons: left out, their runtime could not be built, see .cache/runtime.log."
 
 # The exact versions that everything was last run with.

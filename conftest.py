@@ -1,17 +1,15 @@
-"""Makes the `console` blocks of the pages and the README tests; lets CI skip nothing."""
+"""Makes the `console` blocks of the pages and the README tests; spreads and counts tests."""
 
-import functools
 import os
-import ssl
+from collections import Counter
+from pathlib import Path
 
 import pytest
 from sybil import Sybil
 from xdist.scheduler import LoadScopeScheduling
 
 from tests import sessions
-
-# Every httpx client loads the machine's certificates, 40 ms of a processor, to talk HTTP.
-ssl.create_default_context = functools.cache(ssl.create_default_context)
+from tests.pages import DOCS, TESTS, claims_of
 
 pytest_collect_file = Sybil(
     [sessions.parse],
@@ -29,24 +27,27 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.path.suffix == ".md":
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: item.path.stem not in ("test_rq", "test_arq"))
+    items.sort(key=lambda item: not item.get_closest_marker("long"))
 
 
-class OneByOne(LoadScopeScheduling):
-    """Gives each test to whichever process is free, and what shares a session to one."""
+class ByFolder(LoadScopeScheduling):
+    """Gives each test to whichever process is free, but those of a folder to one.
+
+    What is in a folder below ``tests/`` shares a server or a browser; the session of a page
+    goes with the page's claims.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        if (
-            file.endswith(("test_links.py", "test_published.py"))
-            or "zensical" in nodeid
-        ):
-            return "tests that read all pages"
-        if file.endswith(("many_machines.py", "many-machines.md")):
-            return "tests that share a RabbitMQ"
-        if "Rabbit" in nodeid:
-            return "tests of other queues that share a RabbitMQ"
-        return file if file.endswith((".md", "_warm.py", "test_run.py")) else nodeid
+        name, _, _ = nodeid.partition("::")
+        file = Path(self.config.rootpath, name)
+        if file.suffix == ".md" and file.is_relative_to(DOCS):
+            page = file.relative_to(DOCS).with_suffix("").as_posix()
+            claims = claims_of(page)
+            together = claims is not None and claims.parent != TESTS
+            return str(claims.parent) if together else name
+        if file.suffix == ".md":
+            return name
+        return nodeid if file.parent == TESTS else str(file.parent)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -56,7 +57,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_xdist_make_scheduler(config, log):
     """Replace xdist's distribution by file, which leaves one process with the longest."""
-    return OneByOne(config, log)
+    return ByFolder(config, log)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -66,3 +67,13 @@ def pytest_runtest_makereport():
     if report.skipped and "CI" in os.environ:
         report.outcome = "failed"
     return report
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Why tests were skipped, how many each, and so what to install."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ") for report in skipped
+    )
+    for reason, times in reasons.most_common():
+        terminalreporter.write_line(f"skipped {times}: {reason}")

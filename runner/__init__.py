@@ -1,5 +1,6 @@
-"""Start an example the way a reader does, and watch it: a real uvicorn in its own process."""
+"""How an example is run, the way a reader does: a real uvicorn in its own process."""
 
-from runner.server import Line, Server, ServerError, serve
+from runner.clients import client, new_client
+from runner.process import Line, Server, ServerError, serve
 
-__all__ = ["Line", "Server", "ServerError", "serve"]
+__all__ = ["Line", "Server", "ServerError", "client", "new_client", "serve"]

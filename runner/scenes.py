@@ -1,41 +1,8 @@
 """The scenes of the site: which example is performed, and by which requests."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
-
-@dataclass(frozen=True)
-class Request:
-    """One request, sent by a client of its own unless it says otherwise."""
-
-    method: str
-    path: str
-    json: Any = None
-    after: str = ""
-    """Sent when the server has printed this; empty: at once."""
-    delay: float = 0
-    """Seconds to wait before sending, counted from then."""
-    pause: float = 0
-    """Seconds for which the client reads nothing of the response's body."""
-    same_connection: bool = False
-    """Whether it is sent on the connection of the request before it."""
-    leaves: bool = False
-    """Whether the client goes away after that, without having read it."""
-
-
-@dataclass(frozen=True)
-class Scene:
-    """An example, named ``page/example``, and its requests in the order sent."""
-
-    example: str
-    requests: tuple[Request, ...]
-    not_in_browser: str = ""
-    """Why the browser's imitation would not show what a server does; empty: it does."""
-    name: str = ""
-    """Named as its example, unless the example has several scenes."""
-    until: str = ""
-    """Over when the server has printed this; empty: when all background tasks have ended."""
-
+from recording.model import Request, Scene
 
 _TASK = Request("POST", "/task")
 _ORDER = Request("POST", "/orders")

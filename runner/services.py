@@ -13,8 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
-from runner import reaper
-from runner.server import ServerError, free_port, kill_tree
+from runner.nursery import Process
+from runner.process import ServerError, free_port, kill_tree
 
 START_TIMEOUT = 60.0
 """Seconds that a service may take until it accepts connections."""
@@ -42,7 +42,7 @@ class Service:
     ) -> None:
         self._commands, self._env, self._folder = commands, env, folder
         self._user, self._ready = user, ready
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[Process] = []
         self.port = port
 
     def start(self) -> None:
@@ -50,22 +50,17 @@ class Service:
 
         Raises `ServerError` if that takes longer than `START_TIMEOUT` seconds.
         """
+        env = {**os.environ, **self._env}
         with (self._folder / "log").open("ab") as log:
-            for command in self._commands:
-                process = subprocess.Popen(
-                    command,
-                    env={**os.environ, **self._env},
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                    user=self._user,
+            self._processes = [
+                Process(
+                    command, log.fileno(), cwd=self._folder, env=env, user=self._user
                 )
-                reaper.watch(process.pid)
-                self._processes.append(process)
+                for command in self._commands
+            ]
         deadline = time.monotonic() + START_TIMEOUT
         while not self._is_ready():
-            if self._processes[-1].poll() is not None or time.monotonic() > deadline:
+            if not self.runs or time.monotonic() > deadline:
                 raise ServerError((self._folder / "log").read_text())
             time.sleep(0.05)
 
@@ -78,22 +73,30 @@ class Service:
         except ConnectionRefusedError:
             return False
 
+    @property
+    def runs(self) -> bool:
+        """Whether all its processes do."""
+        states = [process.poll() for process in self._processes]
+        return bool(states) and all(state is None for state in states)
+
     def kill(self) -> None:
         """Send SIGKILL to the server and all it has started. Its data stays."""
         for process in self._processes:
             kill_tree(process.pid)
             process.wait()
-            reaper.forget(process.pid)
         self._processes = []
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """Stop the server with SIGSTOP: connections stay open, and nobody answers."""
-        for process in self._processes:
-            os.killpg(process.pid, SIGSTOP)
-        yield
-        for process in self._processes:
-            os.killpg(process.pid, SIGCONT)
+        try:
+            for process in self._processes:
+                os.killpg(process.pid, SIGSTOP)
+            yield
+        finally:
+            for process in self._processes:
+                with suppress(ProcessLookupError):  # killed meanwhile
+                    os.killpg(process.pid, SIGCONT)
 
 
 def rabbitmq(folder: Path, **settings: int) -> Service:

@@ -1,32 +1,27 @@
 """Real servers and a real browser that the tests start themselves."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser
 
 from runner import Server, serve
 from runner.services import Service
-from tests.services import (
-    empty_redis,
-    example_of,
-    new_database,
-    running,
-    settings_of,
-)
+from tests.services import new_database, postgresql_url, running, settings_of
 from tests.site.building import CHROMIUM, open_browser
 
 
 @pytest.fixture
 def postgresql() -> str:
     """SQLAlchemy's URL of an empty database of a real PostgreSQL, from its wheel."""
-    return new_database().replace(":", "+psycopg:", 1)
+    return postgresql_url(new_database()).replace(":", "+psycopg:", 1)
 
 
 @pytest.fixture
-def settings(request: pytest.FixtureRequest) -> dict[str, str]:
-    """What the module's `APP` finds in its environment."""
-    return settings_of(example_of(request.module.APP))
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
+    """What the module's `APP`, and what runs beside it, finds in its environment."""
+    return settings_of(request.module.APP, tmp_path)
 
 
 @pytest.fixture
@@ -37,17 +32,14 @@ def app(request: pytest.FixtureRequest, settings: dict[str, str]) -> Iterator[Se
 
 
 @pytest.fixture
-def redis() -> Iterator[Service]:
-    """A real Redis that is empty; if the test kills it, it is started again."""
-    service = empty_redis()
-    yield service
-    service.kill()
-    service.start()
+def redis() -> Service:
+    """A real Redis. A test may kill it: the next one finds it running."""
+    return running("redis")
 
 
 @pytest.fixture
 def rabbitmq() -> Service:
-    """A real RabbitMQ."""
+    """A real RabbitMQ. A test may kill it: the next one finds it running."""
     return running("rabbitmq")
 
 

@@ -5,6 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
+from runner import new_client
+
 REQUESTS, AT_ONCE = 200, 20
 
 
@@ -14,7 +16,7 @@ def load(
     """Call `send` with a shared client and the numbers below `REQUESTS`, `AT_ONCE` at a time."""
     limits = httpx.Limits(max_connections=AT_ONCE)
     with (
-        httpx.Client(base_url=url, timeout=60, limits=limits) as client,
+        new_client(base_url=url, timeout=60, limits=limits) as client,
         ThreadPoolExecutor(AT_ONCE) as threads,
     ):
         return list(threads.map(lambda number: send(client, number), range(REQUESTS)))

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from runner import Server
-from runner.server import ROOT, start
+from runner.process import ROOT, start
 
 
 @contextmanager

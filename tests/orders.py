@@ -6,20 +6,31 @@ from typing import Any, TypeVar
 
 import httpx
 
-from runner import Server
+from runner import Server, client
+from runner.services import Service
 
 T = TypeVar("T")
 
 
 def place(server: Server, number: int, item: str = "tea") -> httpx.Response:
     """Place an order; the receipt for it is the job."""
-    return httpx.post(f"{server.url}/orders/{number}/{item}", timeout=30)
+    return client.post(f"{server.url}/orders/{number}/{item}", timeout=30)
 
 
 def state(server: Server, job: str | int) -> dict[str, Any]:
     """What the app says of a job."""
-    answer: dict[str, Any] = httpx.get(f"{server.url}/jobs/{job}").json()
+    answer: dict[str, Any] = client.get(f"{server.url}/jobs/{job}").json()
     return answer
+
+
+def answers_without(service: Service, server: Server) -> list[httpx.Response]:
+    """The answers to order 2 while the service is frozen, and to 3 while it is killed. It is back then."""
+    with service.frozen():
+        frozen = place(server, 2)
+    service.kill()
+    killed = place(server, 3)
+    service.start()
+    return [frozen, killed]
 
 
 def ask_until(ask: Callable[[], T], wanted: Callable[[T], bool], timeout: float) -> T:

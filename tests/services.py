@@ -3,8 +3,6 @@
 import asyncio
 import atexit
 import socket
-import sqlite3
-import sys
 import tempfile
 from collections.abc import Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +15,7 @@ import psycopg
 import pytest
 
 from runner import services
-from runner.server import ROOT
+from runner.needs import Needs, needs_of
 
 _numbers = count(1)
 
@@ -29,78 +27,72 @@ def _start(name: str) -> services.Service | services.Missing:
         service: services.Service = getattr(services, name)(Path(folder.name))
     except services.Missing as missing:
         return missing
-    service.start()
     atexit.register(folder.cleanup)
     atexit.register(service.kill)
     return service
 
 
 def running(name: str) -> services.Service:
-    """The running server of that name in `runner.services`; skips the test where there is none."""
+    """The server of that name in `runner.services`; skips the test where there is none.
+
+    It runs, whatever the test before has done to it.
+    """
     service = _start(name)
     if isinstance(service, services.Missing):
         pytest.skip(str(service))
+    if not service.runs:
+        service.kill()
+        service.start()
     return service
 
 
-def settings_of(example: Path) -> dict[str, str]:
-    """What an example that needs a server or other packages finds in its environment.
+def skip_without(needs: Needs) -> None:
+    """Skip the test where something of that is not installed."""
+    if missing := needs.missing():
+        pytest.skip(missing)
 
-    Skips the test where these are missing.
+
+def settings_of(target: str, folder: Path) -> dict[str, str]:
+    """What an example finds in its environment: an empty server, and `folder` for its files.
+
+    Skips the test where something that it needs is missing.
     """
-    match example.parent.name:
-        case "durable_on_one_machine" if example.stem == "workflows":
-            if sys.version_info >= (3, 12) and sqlite3.sqlite_version_info < (3, 42):
-                pytest.skip("needs SQLite 3.42, or Python 3.11")
-        case "with_postgresql":
-            return {"DATABASE": new_database()}
-        case "arq" | "celery" | "dramatiq" | "rq" as engine:
-            folder = ROOT / ".cache" / engine
-            if not (folder / engine).exists():
-                pytest.skip(f"needs {engine}: make .cache/{engine}")
-            found = {"PYTHONPATH": str(folder)}
-            if engine == "dramatiq":
-                return found | {"RABBITMQ": rabbitmq_url(running("rabbitmq"))}
-            url = f"redis://127.0.0.1:{empty_redis().port}"
-            return found | {"BROKER": url, "REDIS": url, "RQ_REDIS_URL": url}
-    return {}
-
-
-def example_of(target: str) -> Path:
-    """The file of a target such as ``examples.rq.receipts:app``."""
-    return ROOT / f"{target.partition(':')[0].replace('.', '/')}.py"
+    needs = needs_of(target)
+    skip_without(needs)
+    if not needs.service:
+        return needs.settings(None, folder)
+    service = running(needs.service)
+    match needs.service:
+        case "postgresql":
+            return needs.settings(service, folder, new_database())
+        case "redis":
+            with socket.create_connection(("127.0.0.1", service.port)) as connection:
+                connection.sendall(b"FLUSHALL\r\n")
+                assert connection.recv(100) == b"+OK\r\n"
+        case "rabbitmq":
+            in_a_thread(_delete_queues(rabbitmq_url(service))).result()
+    return needs.settings(service, folder)
 
 
 def new_database() -> str:
-    """The address of an empty database of a real PostgreSQL."""
-    server = f"postgresql://postgres@127.0.0.1:{running('postgresql').port}"
+    """The name of an empty database of a real PostgreSQL."""
     name = f"test{next(_numbers)}"
-    with psycopg.connect(f"{server}/postgres", autocommit=True) as connection:
+    with psycopg.connect(postgresql_url("postgres"), autocommit=True) as connection:
         connection.execute(f"create database {name}")
-    return f"{server}/{name}"
+    return name
 
 
-def empty_redis() -> services.Service:
-    """A real Redis, without what the tests before have left there."""
-    service = running("redis")
-    with socket.create_connection(("127.0.0.1", service.port)) as connection:
-        connection.sendall(b"FLUSHALL\r\n")
-        assert connection.recv(100) == b"+OK\r\n"
-    return service
+def postgresql_url(database: str) -> str:
+    """The address of a database of the real PostgreSQL for clients."""
+    return f"postgresql://postgres@127.0.0.1:{running('postgresql').port}/{database}"
 
 
-def empty_rabbitmq() -> services.Service:
-    """A real RabbitMQ without the queues of ``examples/many_machines``."""
-    service = running("rabbitmq")
-
-    async def forget() -> None:
-        async with await aio_pika.connect(rabbitmq_url(service)) as connection:
-            channel = await connection.channel()
-            for queue in ("receipts", "receipts.delay", "receipts.dead"):
-                await channel.queue_delete(queue)
-
-    in_a_thread(forget()).result()
-    return service
+async def _delete_queues(url: str) -> None:
+    """Those of ``examples/many_machines``; the other examples' tests use other orders."""
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        for queue in ("receipts", "receipts.delay", "receipts.dead"):
+            await channel.queue_delete(queue)
 
 
 def in_a_thread(coroutine: Coroutine[None, None, None]) -> Future[None]:

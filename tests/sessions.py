@@ -29,14 +29,13 @@ import pytest
 from sybil import Document, Example, Region
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
-from runner.server import ROOT, Server, free_port, serve, start
-from tests.services import empty_rabbitmq, example_of, rabbitmq_url, settings_of
+from runner.needs import Needs, needs_of
+from runner.process import PYTHON, ROOT, Server, free_port, serve, start
+from tests.pages import EXAMPLES, target_of
+from tests.services import settings_of
 
 _PUBLISHED = "127.0.0.1:8000"
 _WHOLE_FILE = re.compile(r'^--8<-- "([^":]+\.py)"$', re.MULTILINE)
-_READY = (
-    "Listening started|Startup completed|Starting worker|Listening on|celery@.* ready"
-)
 _BLOCK = RawFencedCodeBlockLexer(re.compile(r"console(?: [^\n]*)?\n"))
 
 
@@ -51,6 +50,8 @@ class Session:
         self._page = ExitStack()
         self._running = self._page.enter_context(ExitStack())
         self._env: dict[str, str] = {}
+        self._example = ""
+        self._prepared: set[str] = set()
         self._folder = Path(self._page.enter_context(tempfile.TemporaryDirectory()))
 
     def close(self) -> None:
@@ -78,12 +79,11 @@ class Session:
             if typed.startswith(("uvicorn ", "make serve")):
                 self._start(typed, shown)
                 self._expect_of_server(output)
-            elif " worker" in typed or typed.startswith(("taskiq ", "arq ")):
+            elif self._is_beside(typed):
                 self._start_beside(typed)
                 self._expect_of_server(output)
             elif typed.startswith("docker compose up"):
-                self._env |= {"RABBITMQ": rabbitmq_url(empty_rabbitmq())}
-                self._env |= {"DATABASE": f"sqlite+aiosqlite:///{self._folder}/db"}
+                self._prepare("examples.many_machines.app")
             else:
                 if typed.startswith("pytest"):
                     self._copy(shown)
@@ -91,18 +91,32 @@ class Session:
 
     def _copy(self, shown: list[str]) -> None:
         for file in shown:
-            source = ROOT / "examples" / file
+            source = EXAMPLES / file
             if (source.parent / "app.py").exists():
                 folder = self._folder / source.parent.name
                 shutil.copytree(source.parent, folder, dirs_exist_ok=True)
             else:
                 shutil.copy(source, self._folder)
 
+    def _prepare(self, target: str) -> None:
+        """Give an example, and what runs beside it, what they need; once in a page."""
+        folder = target.split(".")[1]
+        if folder not in self._prepared:
+            self._prepared.add(folder)
+            self._env |= settings_of(target, self._folder)
+
+    def _is_beside(self, typed: str) -> bool:
+        """Whether it is the program of the example's worker, and not what ends at once."""
+        needs = needs_of(self._example) if self._example else Needs()
+        words = typed.removeprefix("python -m ").split()
+        programs = [part.partition(".")[0] for part in needs.worker[:1]]
+        return words[0] in programs and words[-2:] != [*needs.prepare[-2:]]
+
     def _start_beside(self, typed: str) -> None:
-        program, *arguments = shlex.split(typed.removeprefix("python -m "))
-        module = "rq.cli" if program == "rq" else program
-        command = [sys.executable, "-m", module, *arguments]
-        beside = start(command, env=self._env, ready=_READY)
+        arguments = shlex.split(typed.removeprefix("python -m "))[1:]
+        needs = needs_of(self._example)
+        command = (*PYTHON, needs.worker[0], *arguments)
+        beside = start(command, env=self._env, ready=needs.ready)
         self._last, self._seen = self._running.enter_context(beside), 0
 
     def _start(self, typed: str, shown: list[str]) -> None:
@@ -113,11 +127,13 @@ class Session:
             server = start([program, *arguments, f"PORT={free_port()}"])
         elif arguments[0] == "main:app":
             assert shown, "no whole file above this block to copy to main.py"
-            shutil.copy(ROOT / "examples" / shown[-1], self._folder / "main.py")
-            env = settings_of(ROOT / "examples" / shown[-1])
-            server = serve(*arguments, cwd=self._folder, env=env)
+            shutil.copy(EXAMPLES / shown[-1], self._folder / "main.py")
+            self._example = target_of(EXAMPLES / shown[-1])
+            self._prepare(self._example)
+            server = serve(*arguments, cwd=self._folder, env=self._env)
         else:
-            self._env |= settings_of(example_of(arguments[0]))
+            self._example = arguments[0]
+            self._prepare(self._example)
             server = serve(*arguments, env=self._env)
         self.server = self._last = self._running.enter_context(server)
 

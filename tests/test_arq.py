@@ -1,25 +1,19 @@
 """The statements of docs/arq.md."""
 
-import sys
-from contextlib import AbstractContextManager
+from functools import partial
 
-import httpx
 import pytest
 
-from runner import Server
-from runner.server import ROOT, start
+from runner import Server, client
+from runner.needs import NEEDS, start_worker
+from runner.process import ROOT
 from runner.services import Service
-from tests.orders import place, state
+from tests.orders import answers_without, place, state
 
 pytestmark = [pytest.mark.slow, pytest.mark.queues]
 
 APP = "examples.arq.receipts:app"
-
-
-def a_worker(settings: dict[str, str]) -> AbstractContextManager[Server]:
-    worker_settings = APP.removesuffix(":app") + ".WorkerSettings"
-    command = [sys.executable, "-m", "arq", worker_settings]
-    return start(command, env=settings, ready="Starting worker")
+a_worker = partial(start_worker, NEEDS["arq"], "examples.arq.receipts")
 
 
 def test_the_job_runs_once_in_the_worker_and_its_state_can_be_read(
@@ -35,7 +29,7 @@ def test_the_job_runs_once_in_the_worker_and_its_state_can_be_read(
         assert sum("7 started" in line.text for line in worker.lines) == 1
     end = state(app, job)
     assert end == {"status": "complete", "error": None}
-    assert httpx.get(f"{app.url}/jobs/no-such-job").status_code == 404
+    assert client.get(f"{app.url}/jobs/no-such-job").status_code == 404
 
 
 def test_only_retry_runs_a_job_again(app: Server, settings: dict[str, str]):
@@ -73,12 +67,7 @@ def test_the_worker_ends_when_redis_goes_away(settings: dict[str, str], redis: S
 def test_without_redis_the_client_gets_503(app: Server, redis: Service):
     """Redis is frozen, so that it accepts and never answers, or killed: `503` within five seconds. When it is back, so is the app."""
     assert place(app, 1).status_code == 202
-    with redis.frozen():
-        frozen = place(app, 2)
-    redis.kill()
-    killed = place(app, 3)
-    redis.start()
-    for answer in (frozen, killed):
+    for answer in answers_without(redis, app):
         assert answer.status_code == 503
         assert answer.elapsed.total_seconds() < 5
     assert place(app, 3).status_code == 202

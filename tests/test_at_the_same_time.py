@@ -5,9 +5,9 @@ import re
 import httpx
 import pytest
 
-from runner import Server, serve
-from runner.record import load
-from tests.terminal import order, story
+from recording.model import load
+from runner import Server, client, serve
+from tests.terminal import positions, stop_and_read
 
 
 def most_at_once(name: str, function: str) -> int:
@@ -27,8 +27,8 @@ def test_a_semaphore_lets_three_run_at_a_time():
 def test_one_that_hangs_is_given_up_and_the_others_are_sent():
     """A mail that hangs is given up after its own time limit; the others are sent."""
     with serve("examples.at_the_same_time.a_few_at_a_time:app") as server:
-        httpx.post(f"{server.url}/newsletters/6")
-        said = story(server, "send_newsletter:")
+        client.post(f"{server.url}/newsletters/6")
+        said = stop_and_read(server, "send_newsletter:")
     assert said == [
         "send_newsletter: mail 2: TimeoutError()",
         "send_newsletter: 5 of 6 sent",
@@ -39,8 +39,8 @@ def test_one_that_hangs_is_given_up_and_the_others_are_sent():
 def test_at_the_time_limit_of_all_what_is_left_is_cancelled():
     """At the time limit of all, what still runs is cancelled and what waits never starts."""
     with serve("examples.at_the_same_time.a_few_at_a_time:app") as server:
-        httpx.post(f"{server.url}/newsletters/50")
-        said = story(server, "send_newsletter:")
+        client.post(f"{server.url}/newsletters/50")
+        said = stop_and_read(server, "send_newsletter:")
     assert said[1] == "send_newsletter: out of time"
     sent = re.fullmatch(r"send_newsletter: (\d+) of 50 sent", said[2])
     assert sent
@@ -50,8 +50,8 @@ def test_at_the_time_limit_of_all_what_is_left_is_cancelled():
 def test_the_first_exception_cancels_the_rest_of_the_group():
     """The first exception cancels the rest of the group; `except*` catches it outside."""
     with serve("examples.at_the_same_time.one_fails:app") as server:
-        httpx.post(f"{server.url}/all-or-nothing")
-        said = story(server, "all_or_nothing", "create_thumbnail")
+        client.post(f"{server.url}/all-or-nothing")
+        said = stop_and_read(server, "all_or_nothing", "create_thumbnail")
     assert said == [
         "all_or_nothing: (ConnectionError('the mail server refused the connection'),)"
     ]
@@ -60,8 +60,8 @@ def test_the_first_exception_cancels_the_rest_of_the_group():
 def test_what_catches_its_own_exceptions_leaves_the_others_alone():
     """What catches its own exceptions leaves the others alone."""
     with serve("examples.at_the_same_time.one_fails:app") as server:
-        httpx.post(f"{server.url}/each-on-its-own")
-        said = story(server, "try_to_send_mail", "create_thumbnail")
+        client.post(f"{server.url}/each-on-its-own")
+        said = stop_and_read(server, "try_to_send_mail", "create_thumbnail")
     assert said == [
         "try_to_send_mail: the mail server refused the connection",
         "create_thumbnail: done",
@@ -71,8 +71,8 @@ def test_what_catches_its_own_exceptions_leaves_the_others_alone():
 def test_a_task_that_nobody_holds_is_collected_while_it_waits():
     """A task that nobody holds is collected while it waits: it ends in the middle, and the log says “Task was destroyed but it is pending”."""
     with serve("examples.at_the_same_time.vanishes:app") as server:
-        httpx.post(f"{server.url}/vanishes")
-        answer = httpx.post(f"{server.url}/orders/7")
+        client.post(f"{server.url}/vanishes")
+        answer = client.post(f"{server.url}/orders/7")
         server.wait_for("Task was destroyed but it is pending!")
         server.stop()
         assert not any("order 7" in line.text for line in server.lines)
@@ -82,15 +82,15 @@ def test_a_task_that_nobody_holds_is_collected_while_it_waits():
 def test_a_task_that_is_held_goes_on():
     """A task that is held gets its order."""
     with serve("examples.at_the_same_time.vanishes:app") as server:
-        httpx.post(f"{server.url}/kept")
-        httpx.post(f"{server.url}/orders/7")
+        client.post(f"{server.url}/kept")
+        client.post(f"{server.url}/orders/7")
         server.wait_for("print_labels: order 7")
 
 
 def test_a_failure_is_logged_when_it_happens():
     """The callback logs a failure when it happens, with its traceback."""
     with serve("examples.at_the_same_time.held_and_awaited:app") as server:
-        httpx.post(f"{server.url}/prices/0")
+        client.post(f"{server.url}/prices/0")
         server.wait_for(r"refresh_prices at .* failed")
         server.wait_for("ZeroDivisionError")
 
@@ -99,10 +99,10 @@ def test_a_failure_is_logged_when_it_happens():
 def test_at_shutdown_they_have_two_seconds_and_then_are_cancelled():
     """At shutdown they have two seconds; who needs longer is cancelled."""
     with serve("examples.at_the_same_time.held_and_awaited:app") as server:
-        httpx.post(f"{server.url}/prices/0.5")
-        httpx.post(f"{server.url}/prices/60")
+        client.post(f"{server.url}/prices/0.5")
+        client.post(f"{server.url}/prices/60")
         server.stop()
-        asked, done, cancelled = order(
+        asked, done, cancelled = positions(
             server, "Shutting down", "refresh_prices: 20.0", "lifespan: 1 cancelled"
         )
     assert asked < done < cancelled
@@ -111,7 +111,7 @@ def test_at_shutdown_they_have_two_seconds_and_then_are_cancelled():
 def fill(server: Server) -> httpx.Response:
     """Ask for reports of two seconds until the queue is full; the last answer."""
     for _ in range(10):
-        answer = httpx.post(f"{server.url}/reports/20")
+        answer = client.post(f"{server.url}/reports/20")
         if answer.status_code != 202:
             break
     return answer
@@ -137,7 +137,7 @@ def test_a_worker_outlives_a_report_that_fails():
     """A worker logs what fails and takes the next."""
     with serve("examples.at_the_same_time.bounded_queue:app") as server:
         for pages in (0, 0, 0, 1):
-            httpx.post(f"{server.url}/reports/{pages}")
+            client.post(f"{server.url}/reports/{pages}")
         server.wait_for("report of 0 pages failed", nth=3)
         server.wait_for("build_report: 100 rows a page")
 
@@ -146,9 +146,9 @@ def test_at_shutdown_the_queue_runs_empty():
     """At shutdown no request is accepted any more, and what was accepted is done."""
     with serve("examples.at_the_same_time.bounded_queue:app") as server:
         for _ in range(6):
-            httpx.post(f"{server.url}/reports/2")
+            client.post(f"{server.url}/reports/2")
         server.stop()
-        asked, done = order(server, "Shutting down", "lifespan: all done")
+        asked, done = positions(server, "Shutting down", "lifespan: all done")
         reports = [i for i, x in enumerate(server.lines) if "50 rows" in x.text]
     assert len(reports) == 6
     assert asked < reports[-1] < done
@@ -161,7 +161,7 @@ def test_the_drain_has_a_limit_of_its_own(option: list[str]):
     target = "examples.at_the_same_time.bounded_queue:app"
     with serve(target, *option) as server:
         for _ in range(4):
-            httpx.post(f"{server.url}/reports/100")
+            client.post(f"{server.url}/reports/100")
         server.stop()
         asked = server.wait_for("Shutting down")
         given_up = server.wait_for("lifespan: out of time, 2 not even begun")

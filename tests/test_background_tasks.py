@@ -3,15 +3,13 @@
 import time
 from signal import SIGKILL
 
-import httpx
-
-from runner import serve
+from runner import client, new_client, serve
 
 
 def test_the_response_reaches_the_client_before_the_task_has_finished():
     """The client has the response before the task has finished."""
     with serve("examples.background_tasks.first_task:app") as server:
-        response = httpx.post(f"{server.url}/task")
+        response = client.post(f"{server.url}/task")
         answered = time.monotonic()
         done = server.wait_for("send_receipt: done")
     assert response.json() == {"message": "Task has been queued"}
@@ -21,7 +19,7 @@ def test_the_response_reaches_the_client_before_the_task_has_finished():
 def test_the_task_starts_when_the_response_has_been_sent():
     """The task starts when the server has sent the response, not when `add_task` is called."""
     with serve("examples.background_tasks.first_task:app") as server:
-        httpx.post(f"{server.url}/task")
+        client.post(f"{server.url}/task")
         server.wait_for("send_receipt: done")
         story = [line.text for line in server.lines if "task" in line.text.lower()]
         printed = [line.text for line in server.lines][-3:]
@@ -33,7 +31,7 @@ def test_the_next_request_on_the_connection_does_not_wait_for_the_task():
     """The next request on the same connection does not wait for the task."""
     with (
         serve("examples.background_tasks.first_task:app") as server,
-        httpx.Client(base_url=server.url) as client,
+        new_client(base_url=server.url) as client,
     ):
         connections = set()
         for method, path in [("POST", "/task"), ("GET", "/openapi.json")]:
@@ -50,7 +48,7 @@ def test_a_task_is_called_with_the_arguments_of_add_task():
     """The task is called with the positional and keyword arguments that follow it in `add_task`."""
     with serve("examples.background_tasks.with_arguments:app") as server:
         order = {"email": "ada@example.com", "item": "tea"}
-        response = httpx.post(f"{server.url}/task", json=order)
+        response = client.post(f"{server.url}/task", json=order)
         line = server.wait_for("receipt for")
     assert response.status_code == 202
     assert line.text == "receipt for 'tea' to ada@example.com, copies: 2"
@@ -59,9 +57,9 @@ def test_a_task_is_called_with_the_arguments_of_add_task():
 def test_a_request_that_fails_validation_gets_422_and_adds_no_task():
     """A request that fails validation gets a 422 that names the field, and no task runs."""
     with serve("examples.background_tasks.with_arguments:app") as server:
-        bad = httpx.post(f"{server.url}/task", json={"email": "ada", "item": "tea"})
+        bad = client.post(f"{server.url}/task", json={"email": "ada", "item": "tea"})
         good = {"email": "ada@example.com", "item": "tea"}
-        httpx.post(f"{server.url}/task", json=good)
+        client.post(f"{server.url}/task", json=good)
         server.wait_for("receipt for")
         receipts = [line for line in server.lines if "receipt" in line.text]
     assert bad.status_code == 422
@@ -72,7 +70,7 @@ def test_a_request_that_fails_validation_gets_422_and_adds_no_task():
 def test_a_def_task_runs_in_a_worker_thread():
     """A `def` task runs in a worker thread of the thread pool."""
     with serve("examples.background_tasks.def_or_async:app") as server:
-        httpx.post(f"{server.url}/task")
+        client.post(f"{server.url}/task")
         line = server.wait_for("resize_avatar")
     assert line.text == "resize_avatar ran in AnyIO worker thread"
 
@@ -80,7 +78,7 @@ def test_a_def_task_runs_in_a_worker_thread():
 def test_an_async_def_task_runs_on_the_event_loop():
     """An `async def` task runs on the event loop, in the main thread."""
     with serve("examples.background_tasks.def_or_async:app") as server:
-        httpx.post(f"{server.url}/task")
+        client.post(f"{server.url}/task")
         line = server.wait_for("notify_followers")
     assert line.text == "notify_followers ran in MainThread"
 
@@ -89,7 +87,7 @@ def test_the_task_is_over_before_a_slow_client_has_read_the_response():
     """A slow client has not read one byte of the body when the task is over."""
     with (
         serve("examples.background_tasks.after_the_response:app") as server,
-        httpx.stream("GET", f"{server.url}/export") as response,
+        client.stream("GET", f"{server.url}/export") as response,
     ):
         server.wait_for("record_download")
         read_by_then = response.num_bytes_downloaded
@@ -102,12 +100,12 @@ def test_the_task_is_over_before_a_slow_client_has_read_the_response():
 def test_a_killed_process_takes_its_tasks_with_it():
     """A killed process takes its tasks with it: nothing runs after the restart."""
     with serve("examples.background_tasks.first_task:app") as server:
-        httpx.post(f"{server.url}/task")
+        client.post(f"{server.url}/task")
         server.wait_for("send_receipt: started")
         server.stop(SIGKILL)
         printed = [line.text for line in server.lines]
     with serve("examples.background_tasks.first_task:app") as server:
-        httpx.get(f"{server.url}/openapi.json")
+        client.get(f"{server.url}/openapi.json")
         server.stop()
         printed_after_restart = [line.text for line in server.lines]
     assert "send_receipt: done" not in printed

@@ -1,36 +1,30 @@
 """The statements of docs/celery.md."""
 
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 
-import httpx
 import pytest
 
-from runner import Server, serve
-from runner.bench import WAYS, kill
-from runner.bench import running as setup
-from runner.server import start
+from bench.trial import kill, trial
+from bench.ways import WAYS
+from runner import Server, client, serve
+from runner.needs import NEEDS, start_worker
 from runner.services import Service
-from tests.orders import place, state
+from tests.orders import answers_without, place, state
 
 pytestmark = [pytest.mark.slow, pytest.mark.queues]
 
 APP = "examples.celery.receipts:app"
-DEFAULTS = "runner.celery_defaults:app"
+DEFAULTS = "bench.celery_defaults:app"
 WAITING = "examples.celery.waiting_for_a_result:app"
-ON_REDIS, _ = (w for w in WAYS if w.name == "Celery, Redis")
-ON_RABBITMQ, _ = (w for w in WAYS if w.name == "Celery, RabbitMQ")
 
 
 def a_worker(
     settings: dict[str, str], target: str = APP
 ) -> AbstractContextManager[Server]:
-    queue = target.removesuffix(":app") + ".queue"
-    command = [sys.executable, "-m", "celery", "--app", queue, "worker"]
-    options = ["--concurrency", "2", "--loglevel", "INFO"]
-    return start([*command, *options], env=settings, ready="ready")
+    module = target.removesuffix(":app")
+    return start_worker(NEEDS["celery"], module, settings, "--concurrency", "2")
 
 
 def test_the_job_runs_in_the_worker_and_its_state_can_be_read(
@@ -60,9 +54,9 @@ def test_a_job_that_fails_is_tried_three_times(app: Server, settings: dict[str, 
 
 def test_on_redis_a_killed_worker_loses_one_job_at_most_with_these_settings():
     """`SIGKILL` to the worker and its processes: those that ran are started twice, and the others are done. The one that the worker was just taking from Redis may be lost."""
-    outcome = kill(ON_REDIS, "worker", jobs=30, patience=20)
-    assert outcome["lost"] <= 1
-    assert outcome["twice"] > 0
+    outcome = kill(WAYS["Celery, Redis"], "worker", jobs=30, patience=20)
+    assert outcome.lost <= 1
+    assert outcome.twice > 0
 
 
 def test_on_redis_a_job_longer_than_the_visibility_timeout_is_started_again(
@@ -90,10 +84,10 @@ def test_get_in_async_def_blocks_every_other_request(settings: dict[str, str]):
         ThreadPoolExecutor(1) as clients,
     ):
         for number, path in enumerate(("/def", "/async-def"), 1):
-            waiting = clients.submit(httpx.get, server.url + path, timeout=20)
+            waiting = clients.submit(client.get, server.url + path, timeout=20)
             worker.wait_for("add: started", nth=number)
             asked = time.monotonic()
-            httpx.get(f"{server.url}/ping", timeout=20)
+            client.get(f"{server.url}/ping", timeout=20)
             blocked = time.monotonic() - asked > 0.5
             assert waiting.result().json() == 3
             assert blocked == (path == "/async-def")
@@ -102,12 +96,7 @@ def test_get_in_async_def_blocks_every_other_request(settings: dict[str, str]):
 def test_without_redis_the_client_gets_503_in_bounded_time(app: Server, redis: Service):
     """Redis is frozen, so that it accepts and never answers, or killed: `503` within ten seconds. When it is back, so is the app."""
     assert place(app, 1).status_code == 202
-    with redis.frozen():
-        frozen = place(app, 2)
-    redis.kill()
-    killed = place(app, 3)
-    redis.start()
-    for answer in (frozen, killed):
+    for answer in answers_without(redis, app):
         assert answer.status_code == 503
         assert answer.elapsed.total_seconds() < 10
     assert place(app, 3).status_code == 202
@@ -115,7 +104,10 @@ def test_without_redis_the_client_gets_503_in_bounded_time(app: Server, redis: S
 
 def test_a_frozen_RabbitMQ_is_waited_for(rabbitmq: Service):
     """RabbitMQ is frozen: after eight seconds the request still waits. It is answered when RabbitMQ goes on."""
-    with setup(ON_RABBITMQ, rabbitmq) as way, ThreadPoolExecutor(1) as clients:
+    with (
+        trial(WAYS["Celery, RabbitMQ"], rabbitmq) as way,
+        ThreadPoolExecutor(1) as clients,
+    ):
         assert place(way.app, 1).status_code == 202
         with rabbitmq.frozen():
             waiting = clients.submit(place, way.app, 2)

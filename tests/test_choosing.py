@@ -1,16 +1,17 @@
 """The statements of docs/choosing.md."""
 
-import json
 from importlib.resources import files
 
 import pytest
 
-from runner.bench import RECORDING, WAYS, Way, kill, kills_of
-from runner.server import ROOT
-from tests.services import example_of, running, settings_of
+from bench.__main__ import NAME
+from bench.trial import kill
+from bench.ways import WAYS, Way
+from recording.model import Bench, load
+from runner.process import ROOT
+from tests.services import running, skip_without
 
-RECORDED = json.loads(RECORDING.read_text())["rows"]
-KEEP = [way for way in WAYS if not way.loses]
+RECORDED = load(Bench, NAME).outcomes
 ELSEWHERE = ("Jobs table", "Taskiq", "RQ", "arq")
 """What the tests of its own page kill, more often or for longer."""
 
@@ -20,35 +21,33 @@ ELSEWHERE = ("Jobs table", "Taskiq", "RQ", "arq")
 @pytest.mark.parametrize(
     ("way", "what"),
     [
-        pytest.param(way, what, id=f"{way.name}, {what}")
-        for way in KEEP
-        if not way.name.startswith(ELSEWHERE)
-        for what in kills_of(way)
+        pytest.param(way, what, id=f"{title}, {what}")
+        for title, way in WAYS.items()
+        if not way.loses and not title.startswith(ELSEWHERE)
+        for what in way.kills
     ],
 )
 def test_a_kill_loses_nothing_where_the_table_says_so(way: Way, what: str):
     """The bench in small: 20 jobs, `SIGKILL` to the worker, the app, the broker, or all at once, and each accepted job is done."""
-    settings_of(example_of(way.target))  # skips where something is missing
-    service = running("rabbitmq") if way.service == "rabbitmq" else None
+    skip_without(way.needs)
+    service = running("rabbitmq") if way.needs.service == "rabbitmq" else None
     outcome = kill(way, what, jobs=20, patience=30, service=service)
-    assert outcome["accepted"] > 0
-    assert outcome["lost"] == 0
+    assert outcome.accepted > 0
+    assert outcome.lost == 0
 
 
 def test_the_table_has_all_ways_and_none_lost_a_job_that_should_not():
     """The recorded run has killed everything that can be killed of each way. With the settings of the pages nothing was lost, or at most one job at each kill by Celery on Redis; with the defaults, and in memory, something was."""
-    assert [(r["name"], r["settings"]) for r in RECORDED] == [
-        (way.name, way.settings) for way in WAYS
-    ]
-    for row, way in zip(RECORDED, WAYS, strict=True):
-        assert list(row["kills"]) == kills_of(way)
-        lost = sum(kill["lost"] for kill in row["kills"].values())
+    for outcome, way in zip(RECORDED, WAYS.values(), strict=True):
+        assert (outcome.name, outcome.settings) == (way.name, way.settings)
+        assert tuple(outcome.kills) == way.kills
+        lost = sum(killed.lost for killed in outcome.kills.values())
         if not way.loses:
-            assert lost == 0, row["name"]
+            assert lost == 0, way.title
         if way.settings != "of the page":
-            assert lost > 0, row["name"]
+            assert lost > 0, way.title
         elif way.loses:
-            assert max(kill["lost"] for kill in row["kills"].values()) <= 1
+            assert max(killed.lost for killed in outcome.kills.values()) <= 1
 
 
 @pytest.mark.parametrize(

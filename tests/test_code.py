@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from runner.server import ROOT
+from runner.process import ROOT
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ from runner.server import ROOT
     [
         ["ruff", "check"],
         ["ruff", "format", "--check"],
-        ["mypy", "examples", "runner", "theme"],
+        ["mypy", "bench", "button", "examples", "recording", "runner", "theme"],
     ],
     ids=" ".join,
 )

@@ -2,10 +2,9 @@
 
 from statistics import mean
 
-import httpx
 import pytest
 
-from runner import serve
+from runner import new_client, serve
 
 
 @pytest.mark.slow
@@ -13,7 +12,7 @@ def test_a_computation_in_a_def_task_slows_every_other_request():
     """While a `def` task computes, other requests take more than twice as long on average."""
     with (
         serve("examples.conclusion.heavy_computation:app") as server,
-        httpx.Client(base_url=server.url) as client,
+        new_client(base_url=server.url) as client,
     ):
         client.get("/ping")  # connects
         idle = [client.get("/ping").elapsed.total_seconds() for _ in range(50)]

@@ -3,19 +3,18 @@
 import subprocess
 import sys
 
-import httpx
 import pytest
 
-from runner import Server, serve
-from runner.server import ROOT
-from tests.terminal import order
+from runner import Server, client, new_client, serve
+from runner.process import ROOT
+from tests.terminal import positions
 
 
 def test_a_blocking_call_in_an_async_def_task_stops_every_other_request():
     """While an `async def` task makes a blocking call, another request gets no answer."""
     with (
         serve("examples.def_or_async.blocking_call:app") as server,
-        httpx.Client(base_url=server.url) as client,
+        new_client(base_url=server.url) as client,
     ):
         accepted = client.post("/report")
         server.wait_for("build_report: started")
@@ -32,13 +31,13 @@ def test_the_same_call_in_a_def_task_stops_none():
     """The same call in a `def` task stops none: another request is answered meanwhile."""
     with (
         serve("examples.def_or_async.blocking_call:app") as server,
-        httpx.Client(base_url=server.url) as client,
+        new_client(base_url=server.url) as client,
     ):
         client.post("/report-in-thread")
         server.wait_for("build_report_in_thread: started")
         ping = client.get("/ping")
         server.wait_for("build_report_in_thread: done")
-        answered, done = order(server, "GET /ping", "build_report_in_thread: done")
+        answered, done = positions(server, "GET /ping", "build_report_in_thread: done")
     assert ping.json() == {"message": "pong"}
     assert answered < done
 
@@ -46,7 +45,7 @@ def test_the_same_call_in_a_def_task_stops_none():
 def fill_four_threads(server: Server) -> None:
     """Post four slow tasks and wait until all are at work."""
     for _ in range(4):
-        assert httpx.post(f"{server.url}/thumbnail").status_code == 200
+        assert client.post(f"{server.url}/thumbnail").status_code == 200
     server.wait_for("make_thumbnail: started", nth=4)
 
 
@@ -55,9 +54,9 @@ def test_what_needs_a_thread_waits_while_tasks_hold_them_all(path: str):
     """While `def` tasks hold all threads, a `def` endpoint waits, and so does an `async def` endpoint with a `def` dependency."""
     with serve("examples.def_or_async.shared_threads:app") as server:
         fill_four_threads(server)
-        answer = httpx.get(f"{server.url}{path}")
+        answer = client.get(f"{server.url}{path}")
         server.wait_for(f"GET {path} ")
-        done, answered = order(server, "make_thumbnail: done", f"GET {path} ")
+        done, answered = positions(server, "make_thumbnail: done", f"GET {path} ")
     assert answer.status_code == 200
     assert done < answered
 
@@ -66,9 +65,9 @@ def test_an_async_def_endpoint_without_threads_does_not_wait():
     """An `async def` endpoint that needs no thread is answered at once."""
     with serve("examples.def_or_async.shared_threads:app") as server:
         fill_four_threads(server)
-        answer = httpx.get(f"{server.url}/async-def")
+        answer = client.get(f"{server.url}/async-def")
         server.wait_for("make_thumbnail: done")
-        answered, done = order(server, "GET /async-def ", "make_thumbnail: done")
+        answered, done = positions(server, "GET /async-def ", "make_thumbnail: done")
     assert answer.json() == "tea"
     assert answered < done
 
@@ -77,7 +76,7 @@ def test_nothing_pushes_back_when_the_threads_are_taken():
     """Nothing pushes back: with all threads taken, another task is accepted at once, and waits."""
     with serve("examples.def_or_async.shared_threads:app") as server:
         fill_four_threads(server)
-        fifth = httpx.post(f"{server.url}/thumbnail")
+        fifth = client.post(f"{server.url}/thumbnail")
         server.wait_for("make_thumbnail: started", nth=5)
         lines = [line.text for line in server.lines]
     accepted = [i for i, text in enumerate(lines) if "POST /thumbnail" in text]
@@ -90,9 +89,9 @@ def test_a_file_response_waits_for_a_thread():
     """A `FileResponse` waits for a thread to read the file."""
     with serve("examples.def_or_async.files_need_threads:app") as server:
         fill_four_threads(server)
-        answer = httpx.get(f"{server.url}/prices")
+        answer = client.get(f"{server.url}/prices")
         server.wait_for("GET /prices")
-        done, answered = order(server, "make_thumbnail: done", "GET /prices")
+        done, answered = positions(server, "make_thumbnail: done", "GET /prices")
     assert answer.text == "item,price\ntea,3.90\n"
     assert done < answered
 
@@ -102,17 +101,17 @@ def test_an_upload_of_more_than_a_megabyte_waits_for_a_thread(size: int, waits: 
     """An upload of more than 1 MB waits for a thread to write it to disk; a smaller one stays in memory and does not."""
     with serve("examples.def_or_async.files_need_threads:app") as server:
         fill_four_threads(server)
-        answer = httpx.post(f"{server.url}/photo", files={"photo": b"x" * size})
+        answer = client.post(f"{server.url}/photo", files={"photo": b"x" * size})
         server.wait_for("make_thumbnail: done")
         server.wait_for("POST /photo")
-        done, answered = order(server, "make_thumbnail: done", "POST /photo")
+        done, answered = positions(server, "make_thumbnail: done", "POST /photo")
     assert answer.json() == {"bytes": size}
     assert (done < answered) == waits
 
 
 def fifty_thumbnails(server: Server) -> dict[str, float]:
     """What GET /threads says after fifty tasks have been added."""
-    with httpx.Client(base_url=server.url) as client:
+    with new_client(base_url=server.url) as client:
         for _ in range(50):
             client.post("/thumbnail")
         threads: dict[str, float] = client.get("/threads").json()
@@ -137,12 +136,12 @@ def test_a_limiter_of_their_own_keeps_tasks_out_of_the_shared_pool():
     """Tasks with a `CapacityLimiter` of their own wait for each other; the shared pool stays free."""
     with serve("examples.def_or_async.own_limiter:app") as server:
         for number in range(4):
-            httpx.post(f"{server.url}/thumbnails/{number}")
+            client.post(f"{server.url}/thumbnails/{number}")
         server.wait_for("thumbnail .: started", nth=2)
-        answer = httpx.get(f"{server.url}/def")
+        answer = client.get(f"{server.url}/def")
         server.wait_for("thumbnail .: done", nth=4)
         lines = [line.text for line in server.lines if "thumbnail " in line.text]
-        answered, done = order(server, "GET /def ", "done")
+        answered, done = positions(server, "GET /def ", "done")
     at_work = [
         sum(text.endswith("started") for text in lines[:n])
         - sum(text.endswith("done") for text in lines[:n])
@@ -156,7 +155,7 @@ def test_a_limiter_of_their_own_keeps_tasks_out_of_the_shared_pool():
 def test_asyncio_to_thread_uses_another_pool():
     """`asyncio.to_thread` uses the event loop's default executor; a `def` task does not, whatever `set_default_executor` has set."""
     with serve("examples.def_or_async.two_pools:app") as server:
-        httpx.post(f"{server.url}/task")
+        client.post(f"{server.url}/task")
         of_the_task = server.wait_for("build_report ran in")
         of_asyncio = server.wait_for("build_report ran in", nth=2)
     assert of_the_task.text == "build_report ran in AnyIO worker thread"
@@ -167,8 +166,8 @@ def test_a_server_with_a_limit_on_concurrency_counts_running_tasks():
     """With `--limit-concurrency 5`, five running tasks make the next request a 503, though their responses have left."""
     options = ("--limit-concurrency", "5")
     with serve("examples.def_or_async.how_full:app", *options) as server:
-        accepted = [httpx.post(f"{server.url}/thumbnail") for _ in range(5)]
-        refused = httpx.get(f"{server.url}/threads")
+        accepted = [client.post(f"{server.url}/thumbnail") for _ in range(5)]
+        refused = client.get(f"{server.url}/threads")
     assert [answer.status_code for answer in accepted] == [200] * 5
     assert refused.status_code == 503
     assert refused.text == "Service Unavailable"
@@ -178,12 +177,12 @@ def test_a_server_with_a_limit_on_concurrency_counts_running_tasks():
 def test_a_hidden_async_function_is_never_awaited(function: str):
     """A lambda around an async function, or a plain decorator on it, hides it: the coroutine is never awaited, and there is a warning in place of an error."""
     with serve("examples.def_or_async.never_awaited:app") as server:
-        answer = httpx.post(f"{server.url}/mails")
+        answer = client.post(f"{server.url}/mails")
         server.wait_for(f"RuntimeWarning: coroutine '{function}' was never awaited")
         server.stop()
         printed = [line.text for line in server.lines if "mail sent" in line.text]
         assert not any("ERROR" in line.text for line in server.lines)
-        assert order(server, "send_logged_mail: called")
+        assert positions(server, "send_logged_mail: called")
     assert answer.status_code == 200
     assert printed == [
         "mail sent to partial",
@@ -195,7 +194,7 @@ def test_a_hidden_async_function_is_never_awaited(function: str):
 def test_a_partial_and_a_callable_object_are_awaited():
     """`functools.partial` of an async function, and an object with an async `__call__`, are recognised and awaited."""
     with serve("examples.def_or_async.never_awaited:app") as server:
-        httpx.post(f"{server.url}/mails")
+        client.post(f"{server.url}/mails")
         server.wait_for("mail sent to partial")
         server.wait_for("mail sent to object")
 
@@ -203,7 +202,7 @@ def test_a_partial_and_a_callable_object_are_awaited():
 def test_a_coroutine_in_the_place_of_a_function_fails_after_the_response():
     """`add_task(send_mail(...))` adds a coroutine in the place of a function: `200`, then a `TypeError` in the log."""
     with serve("examples.def_or_async.called_too_early:app") as server:
-        answer = httpx.post(f"{server.url}/called")
+        answer = client.post(f"{server.url}/called")
         server.wait_for("TypeError: the first argument must be callable")
         server.stop()
         assert not any("mail sent" in line.text for line in server.lines)
@@ -213,7 +212,7 @@ def test_a_coroutine_in_the_place_of_a_function_fails_after_the_response():
 def test_a_wrong_argument_fails_after_the_response():
     """A wrong argument is noticed when the task is called: `200`, then a `TypeError` in the log."""
     with serve("examples.def_or_async.called_too_early:app") as server:
-        answer = httpx.post(f"{server.url}/wrong-argument")
+        answer = client.post(f"{server.url}/wrong-argument")
         server.wait_for("TypeError: .*unexpected keyword argument 'address'")
         server.stop()
         assert not any("mail sent" in line.text for line in server.lines)
@@ -223,16 +222,18 @@ def test_a_wrong_argument_fails_after_the_response():
 def test_a_def_task_can_run_an_async_function_on_the_event_loop():
     """`anyio.from_thread.run` runs an async function on the event loop while the `def` task waits for it."""
     with serve("examples.def_or_async.back_to_the_loop:app") as server:
-        httpx.post(f"{server.url}/thumbnail")
+        client.post(f"{server.url}/thumbnail")
         server.wait_for("make_thumbnail ends in AnyIO worker thread")
-        notified, ended = order(server, "notify ran in MainThread", "make_thumbnail")
+        notified, ended = positions(
+            server, "notify ran in MainThread", "make_thumbnail"
+        )
     assert notified < ended
 
 
 def test_a_def_task_has_no_running_event_loop():
     """A `def` task has no running event loop: `get_running_loop` and `asyncio.create_task` raise `RuntimeError`."""
     with serve("examples.def_or_async.back_to_the_loop:app") as server:
-        httpx.post(f"{server.url}/thumbnail")
+        client.post(f"{server.url}/thumbnail")
         server.wait_for("in make_thumbnail_wrongly")
         server.wait_for("RuntimeError: no running event loop")
 
@@ -240,7 +241,7 @@ def test_a_def_task_has_no_running_event_loop():
 def test_a_timeout_ends_a_task_that_awaits():
     """`asyncio.timeout` ends a task that awaits."""
     with serve("examples.def_or_async.time_limit:app") as server:
-        httpx.post(f"{server.url}/task")
+        client.post(f"{server.url}/task")
         accepted = server.wait_for("POST /task")
         given_up = server.wait_for("fetch_rates: given up")
     assert 0.2 < given_up.time - accepted.time < 0.9
@@ -249,9 +250,9 @@ def test_a_timeout_ends_a_task_that_awaits():
 def test_a_timeout_ends_the_wait_for_a_thread_and_not_the_thread():
     """Around a thread, `asyncio.timeout` ends the wait; the thread works on to its end."""
     with serve("examples.def_or_async.time_limit:app") as server:
-        httpx.post(f"{server.url}/task")
+        client.post(f"{server.url}/task")
         server.wait_for("build_report: done")
-        given_up, done = order(
+        given_up, done = positions(
             server, "build_report_in_time: given up", "build_report: done"
         )
     assert given_up < done

@@ -11,15 +11,15 @@ from contextlib import AbstractContextManager, closing
 from functools import partial
 from pathlib import Path
 
-import httpx
 import pytest
 
-from runner import Server, serve
-from runner.bench import Receipts
-from runner.server import ROOT
+from bench.trial import Receipts
+from runner import Server, client, serve
+from runner.needs import needs_of
+from runner.process import ROOT
 from tests.orders import ask_until, state
-from tests.services import example_of, settings_of
-from tests.terminal import order, python
+from tests.services import skip_without
+from tests.terminal import positions, python
 
 TARGET = "examples.durable_on_one_machine.jobs_table:app"
 Start = Callable[..., AbstractContextManager[Server]]
@@ -34,7 +34,7 @@ def start(tmp_path: Path) -> Start:
 
 def place(server: Server, number: int, item: str = "tea") -> int:
     """Place an order; the id of its job."""
-    answer = httpx.post(f"{server.url}/orders/{number}/{item}")
+    answer = client.post(f"{server.url}/orders/{number}/{item}")
     assert answer.status_code == 202
     return answer.json()["job"]
 
@@ -68,9 +68,9 @@ def test_order_and_job_are_there_together_or_neither(start: Start):
     """An order that cannot be committed leaves no job: the second order of this number gets `409`, and one receipt is sent."""
     with start() as server:
         job = place(server, 7)
-        again = httpx.post(f"{server.url}/orders/7/tea")
+        again = client.post(f"{server.url}/orders/7/tea")
         server.wait_for("order 7 done")
-        missing = httpx.get(f"{server.url}/jobs/{job + 1}")
+        missing = client.get(f"{server.url}/jobs/{job + 1}")
         server.stop()
         assert runs(server, "started") == {7: 1}
     assert again.status_code == 409
@@ -198,7 +198,7 @@ def test_a_lease_that_is_too_short_runs_a_job_twice(tmp_path: Path):
         server.wait_for("order 1 done")
         assert state(server, job)["status"] != "done"
         first_end, second_start = (
-            order(server, "order 1 done")[0],
+            positions(server, "order 1 done")[0],
             [i for i, x in enumerate(server.lines) if "order 1 started" in x.text][1],
         )
     assert second_start < first_end
@@ -224,10 +224,10 @@ WORKFLOWS = "examples.durable_on_one_machine.workflows:app"
 @pytest.fixture
 def dbos(tmp_path: Path) -> Start:
     """Starts the app with DBOS on this test's database."""
-    settings, database = settings_of(example_of(WORKFLOWS)), str(tmp_path / "db")
+    skip_without(needs_of(WORKFLOWS))
 
     def start(**more: str) -> AbstractContextManager[Server]:
-        return serve(WORKFLOWS, env=settings | {"DATABASE": database, **more})
+        return serve(WORKFLOWS, env={"DATABASE": str(tmp_path / "db"), **more})
 
     return start
 
@@ -240,14 +240,14 @@ def until(server: Server, number: int, status: str) -> dict[str, object]:
 def begin_and_be_killed(dbos: Start) -> None:
     """A process that is killed in the second step of order 7."""
     with dbos() as server:
-        assert httpx.post(f"{server.url}/orders/7/slow").json() == {"job": "order-7"}
+        assert client.post(f"{server.url}/orders/7/slow").json() == {"job": "order-7"}
         server.wait_for("send_receipt: order 7 started")
         server.stop(signal.SIGKILL)
 
 
 def leaves_what_was_killed(server: Server) -> None:
     """It does order 8, and order 7 still waits."""
-    httpx.post(f"{server.url}/orders/8/tea")
+    client.post(f"{server.url}/orders/8/tea")
     until(server, 8, "SUCCESS")
     assert until(server, 7, "PENDING")
 
@@ -260,14 +260,14 @@ def test_a_workflow_goes_on_behind_its_last_finished_step(dbos: Start):
         server.wait_for("send_receipt: order 7 done")
         until(server, 7, "SUCCESS")
         assert not any("reserve" in line.text for line in server.lines)
-        assert httpx.get(f"{server.url}/jobs/none").status_code == 404
+        assert client.get(f"{server.url}/jobs/none").status_code == 404
 
 
 @pytest.mark.slow
 def test_a_step_that_fails_is_tried_three_times(dbos: Start):
     """A step with `retries_allowed` is tried three times, then the workflow is `ERROR`. The cause is in the log only."""
     with dbos() as server:
-        httpx.post(f"{server.url}/orders/7/refused")
+        client.post(f"{server.url}/orders/7/refused")
         server.wait_for("send_receipt: order 7 started", nth=3)
         job = until(server, 7, "ERROR")
     assert "exceeded its maximum of 3 retries" in str(job["error"])
@@ -288,7 +288,7 @@ def test_another_executor_id_does_not_take_over(dbos: Start):
 def test_two_processes_with_the_same_executor_id_run_a_job_twice(dbos: Start):
     """A second process with the same id, as with `--workers 2` or in a rolling deploy, takes the running job of the first one for its own and puts it back into the queue. One of the two starts it again while it runs."""
     with dbos() as first:
-        httpx.post(f"{first.url}/orders/7/slow")
+        client.post(f"{first.url}/orders/7/slow")
         first.wait_for("send_receipt: order 7 started")
         with dbos() as second:
             until(second, 7, "SUCCESS")
@@ -307,7 +307,7 @@ def test_another_application_version_leaves_the_queue_of_the_old_one(dbos: Start
 def test_a_clean_stop_waits_for_the_workflow_that_runs(dbos: Start):
     """`SIGTERM` lets a workflow that runs come to its end, for as long as `destroy` is told to wait."""
     with dbos() as server:
-        httpx.post(f"{server.url}/orders/7/slow")
+        client.post(f"{server.url}/orders/7/slow")
         server.wait_for("send_receipt: order 7 started")
         server.stop(timeout=20)
         assert any("order 7 done" in line.text for line in server.lines)

@@ -3,27 +3,26 @@
 import ast
 from pathlib import Path
 
-import httpx
 import pytest
 
-from runner import serve
-from runner.server import ROOT
+from runner import client, serve
+from runner.needs import needs_of
+from tests.pages import EXAMPLES, target_of
 
 FILES = [
     file
-    for file in sorted((ROOT / "examples").rglob("*.py"))
+    for file in sorted(EXAMPLES.rglob("*.py"))
     if not file.name.startswith(("test_", "__"))
 ]
 
 
 def each(files: list[Path]) -> pytest.MarkDecorator:
     """Run a test for each of these files."""
-    queues = ("arq", "celery", "dramatiq", "rq")
     params = [
         pytest.param(
             file,
-            id=file.relative_to(ROOT / "examples").as_posix(),
-            marks=[pytest.mark.queues] if file.parent.name in queues else [],
+            id=file.relative_to(EXAMPLES).as_posix(),
+            marks=[pytest.mark.queues] if needs_of(target_of(file)).packages else [],
         )
         for file in files
     ]
@@ -69,7 +68,7 @@ def test_an_example_is_a_small_file_with_a_line_that_says_what_to_watch(
 )
 def test_bad_input_gets_a_422_that_names_the_field(body: dict[str, str], where: str):
     with serve("examples.background_tasks.with_arguments:app") as server:
-        response = httpx.post(f"{server.url}/task", json=body)
+        response = client.post(f"{server.url}/task", json=body)
     assert response.status_code == 422
     [problem] = response.json()["detail"]
     assert problem["loc"] == ["body", where]

@@ -9,13 +9,12 @@ import subprocess
 import sys
 from statistics import mean
 
-import httpx
 import psutil
 import pytest
-
-from runner import serve
 from runner.latency import EXAMPLE, RECORDING, measure
-from tests.terminal import order
+
+from runner import client, serve
+from tests.terminal import positions
 
 
 def alive(pid: int) -> bool:
@@ -49,17 +48,17 @@ def test_in_a_process_it_delays_others_least_and_in_async_def_most():
 def test_an_async_def_task_that_computes_lets_nothing_through():
     """While it computes, an `async def` task lets nothing through: a request that comes in meanwhile is answered after it."""
     with serve("examples.heavy_work.three_ways:app") as server:
-        httpx.post(f"{server.url}/async-def")
+        client.post(f"{server.url}/async-def")
         server.wait_for("compute_forecast: started")
-        httpx.get(f"{server.url}/ping", timeout=60)
-        done, answered = order(server, "compute_forecast: done", "GET /ping")
+        client.get(f"{server.url}/ping", timeout=60)
+        done, answered = positions(server, "compute_forecast: done", "GET /ping")
     assert done < answered
 
 
 def test_a_lambda_a_connection_and_a_result_that_is_one_cannot_be_pickled():
     """The function, its arguments and its result are pickled: a lambda, a connection, or a result that is one, raises in the task that waits."""
     with serve("examples.heavy_work.picklable:app") as server:
-        httpx.post(f"{server.url}/jobs")
+        client.post(f"{server.url}/jobs")
         server.wait_for("run_in_pool: ", nth=4)
         said = [x.text for x in server.lines if x.text.startswith("run_in_pool: ")]
     assert said[0] == "run_in_pool: 1"
@@ -72,8 +71,8 @@ def test_a_lambda_a_connection_and_a_result_that_is_one_cannot_be_pickled():
 def test_a_killed_process_takes_what_waits_in_the_pool_with_it():
     """When its process is killed, the pool is broken: what runs in it and what waits in it raises `BrokenProcessPool`."""
     with serve("examples.heavy_work.robust_pool:app") as server:
-        httpx.post(f"{server.url}/forecasts/1984")
-        httpx.post(f"{server.url}/forecasts/2021")
+        client.post(f"{server.url}/forecasts/1984")
+        client.post(f"{server.url}/forecasts/2021")
         server.wait_for("publish_forecast: 1984 lost, the process was killed")
         server.wait_for("publish_forecast: 2021 lost, the process was killed")
 
@@ -82,9 +81,9 @@ def test_a_killed_process_takes_what_waits_in_the_pool_with_it():
 def test_a_new_pool_takes_the_next():
     """A new pool takes the place of the broken one, and the next forecast is computed."""
     with serve("examples.heavy_work.robust_pool:app") as server:
-        httpx.post(f"{server.url}/forecasts/1984")
+        client.post(f"{server.url}/forecasts/1984")
         server.wait_for("publish_forecast: 1984 lost")
-        httpx.post(f"{server.url}/forecasts/2021")
+        client.post(f"{server.url}/forecasts/2021")
         server.wait_for("publish_forecast: 3029504670 for 2021")
 
 
@@ -92,21 +91,21 @@ def test_a_new_pool_takes_the_next():
 def test_a_forked_process_ignores_sigterm(method: str, ends: bool):
     """A forked process has the server's signal handlers: it ignores `SIGTERM`. A spawned one ends, and breaks the pool."""
     with serve("examples.heavy_work.forked_pool:app") as server:
-        pid = httpx.post(f"{server.url}/{method}").json()
+        pid = client.post(f"{server.url}/{method}").json()
         process = psutil.Process(pid)
         process.terminate()
         if ends:
             gone, _ = psutil.wait_procs([process], timeout=5)
             assert gone
         else:
-            assert httpx.post(f"{server.url}/{method}").json() == pid
+            assert client.post(f"{server.url}/{method}").json() == pid
 
 
 @pytest.mark.parametrize(("method", "kept"), [("fork", True), ("spawn", False)])
 def test_a_forked_process_keeps_the_port_of_a_killed_server(method: str, kept: bool):
     """After a `SIGKILL` of the server its pool's processes live on, and a forked one keeps the port: the next server cannot start."""
     with serve("examples.heavy_work.forked_pool:app") as server:
-        pid = httpx.post(f"{server.url}/{method}").json()
+        pid = client.post(f"{server.url}/{method}").json()
         server.process.send_signal(signal.SIGKILL)
         server.process.wait(10)
         with socket.socket() as again:
@@ -121,7 +120,7 @@ def test_a_forked_process_keeps_the_port_of_a_killed_server(method: str, kept: b
 def test_a_process_that_watches_its_parent_ends_with_a_killed_server():
     """A process that waits for its parent's end, in a thread, ends with a server that is killed."""
     with serve("examples.heavy_work.robust_pool:app") as server:
-        httpx.post(f"{server.url}/forecasts/2020")
+        client.post(f"{server.url}/forecasts/2020")
         line = server.wait_for("compute_forecast: 2020 done in process")
         process = psutil.Process(int(line.text.split()[-1]))
         server.process.send_signal(signal.SIGKILL)
@@ -133,9 +132,9 @@ def test_a_process_that_watches_its_parent_ends_with_a_killed_server():
 def test_a_signal_to_all_does_not_break_the_computation(number: signal.Signals):
     """`Ctrl+C` and some supervisors signal all processes at once. The server waits for the task, and the process computes on."""
     with serve("examples.heavy_work.robust_pool:app") as server:
-        httpx.post(f"{server.url}/forecasts/2020")
+        client.post(f"{server.url}/forecasts/2020")
         server.wait_for("compute_forecast: 2020 done in process")
-        httpx.post(f"{server.url}/forecasts/2021")
+        client.post(f"{server.url}/forecasts/2021")
         os.killpg(server.process.pid, number)
         server.wait_for("publish_forecast: 3029504670 for 2021")
         server.process.wait(10)

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser
 
-from runner import Server, serve
+from runner import Server, client, new_client, serve
 
 
 def states(client: httpx.Client, address: str) -> Iterator[dict[str, object]]:
@@ -24,7 +24,7 @@ def states(client: httpx.Client, address: str) -> Iterator[dict[str, object]]:
 
 
 def last_state(server: Server, path: str) -> dict[str, object]:
-    with httpx.Client(base_url=server.url) as client:
+    with new_client(base_url=server.url) as client:
         address = client.post(path).headers["location"]
         return list(states(client, address))[-1]
 
@@ -32,9 +32,9 @@ def last_state(server: Server, path: str) -> dict[str, object]:
 def test_the_answer_is_202_and_names_the_address_of_the_status():
     """The answer comes while the task runs: `202`, with the address of the status in `Location`."""
     with serve("examples.progress_and_results.in_memory:app") as server:
-        answer = httpx.post(f"{server.url}/reports/2026")
+        answer = client.post(f"{server.url}/reports/2026")
         address = answer.headers["location"]
-        status = httpx.get(server.url + address).json()
+        status = client.get(server.url + address).json()
     assert answer.status_code == 202
     assert status["status"] == "running"
 
@@ -43,7 +43,7 @@ def test_polls_see_the_progress_and_then_the_result():
     """Polls see the percentage grow, then the result."""
     with (
         serve("examples.progress_and_results.in_memory:app") as server,
-        httpx.Client(base_url=server.url) as client,
+        new_client(base_url=server.url) as client,
     ):
         address = client.post("/reports/2026").headers["location"]
         seen = list(states(client, address))
@@ -76,15 +76,15 @@ def test_of_any_other_error_it_reads_that_it_failed_and_the_log_has_the_rest():
 def test_an_unknown_id_gets_404_with_a_sentence():
     """An unknown id gets `404` and a sentence."""
     with serve("examples.progress_and_results.in_memory:app") as server:
-        answer = httpx.get(f"{server.url}/reports/7")
+        answer = client.get(f"{server.url}/reports/7")
     assert answer.status_code == 404
     assert answer.json() == {"detail": "There is no report 7."}
 
 
 def polls(server: Server, path: str) -> Counter[int]:
     """The status codes of 100 polls for one report, each over a connection of its own."""
-    address = server.url + httpx.post(server.url + path).headers["location"]
-    return Counter(httpx.get(address).status_code for _ in range(100))
+    address = server.url + client.post(server.url + path).headers["location"]
+    return Counter(client.get(address).status_code for _ in range(100))
 
 
 @pytest.mark.slow
@@ -115,11 +115,11 @@ def test_a_report_that_has_expired_gets_410(tmp_path: Path):
     settings = {"DATABASE": str(tmp_path / "db"), "KEEP_SECONDS": "0"}
     target = "examples.progress_and_results.in_sqlite:app"
     with serve(target, env=settings) as server:
-        address = httpx.post(f"{server.url}/reports").headers["location"]
-        running = httpx.get(server.url + address)
+        address = client.post(f"{server.url}/reports").headers["location"]
+        running = client.get(server.url + address)
         server.wait_for("build_report: 1 done")
-        expired = httpx.get(server.url + address)
-        unknown = httpx.get(f"{server.url}/reports/2")
+        expired = client.get(server.url + address)
+        unknown = client.get(f"{server.url}/reports/2")
     assert running.status_code == 200
     assert expired.status_code == 410
     assert unknown.status_code == 404
@@ -131,19 +131,19 @@ def test_a_worker_that_is_killed_leaves_its_report_at_running(tmp_path: Path):
     settings = {"DATABASE": str(tmp_path / "db")}
     target = "examples.progress_and_results.in_sqlite:app"
     with serve(target, env=settings) as server:
-        address = httpx.post(f"{server.url}/reports").headers["location"]
+        address = client.post(f"{server.url}/reports").headers["location"]
         server.stop(SIGKILL)
     with serve(target, env=settings) as server:
-        second = httpx.post(f"{server.url}/reports").headers["location"]
+        second = client.post(f"{server.url}/reports").headers["location"]
         server.wait_for("build_report: 2 done")
-        assert httpx.get(server.url + second).json()["status"] == "done"
-        assert httpx.get(server.url + address).json()["status"] == "running"
+        assert client.get(server.url + second).json()["status"] == "done"
+        assert client.get(server.url + address).json()["status"] == "running"
 
 
 def cancelled(server: Server, kind: str) -> str:
     """Cancel work as soon as it is there; the line that it ends with."""
-    work = httpx.post(f"{server.url}/{kind}").json()["id"]
-    assert httpx.delete(f"{server.url}/jobs/{work}").status_code == 202
+    work = client.post(f"{server.url}/{kind}").json()["id"]
+    assert client.delete(f"{server.url}/jobs/{work}").status_code == 202
     return server.wait_for("cancelled|done").text
 
 
@@ -165,9 +165,9 @@ def test_a_flag_ends_a_def_task_at_its_next_step():
 def test_work_that_is_not_cancelled_is_done_and_unknown_work_is_404():
     """Work that nobody cancels is done; unknown work gets `404`."""
     with serve("examples.progress_and_results.cancel:app") as server:
-        assert httpx.delete(f"{server.url}/jobs/nothing").status_code == 404
-        httpx.post(f"{server.url}/albums")
-        httpx.post(f"{server.url}/reports")
+        assert client.delete(f"{server.url}/jobs/nothing").status_code == 404
+        client.post(f"{server.url}/albums")
+        client.post(f"{server.url}/reports")
         server.wait_for("build_report: done")
         server.wait_for("resize_album: done")
 
@@ -175,9 +175,9 @@ def test_work_that_is_not_cancelled_is_done_and_unknown_work_is_404():
 def test_an_event_stream_tells_each_step_and_ends():
     """The stream has the percentages in order and ends with the work."""
     with serve("examples.progress_and_results.moving_bar:app") as server:
-        address = httpx.post(f"{server.url}/reports/2026").headers["location"]
-        stream = httpx.get(f"{server.url}{address}/events")
-        done = httpx.get(server.url + address).json()
+        address = client.post(f"{server.url}/reports/2026").headers["location"]
+        stream = client.get(f"{server.url}{address}/events")
+        done = client.get(server.url + address).json()
     events = [
         json.loads(line.removeprefix("data: "))
         for line in stream.text.splitlines()
@@ -192,15 +192,15 @@ def test_an_event_stream_tells_each_step_and_ends():
 def test_the_stream_of_an_unknown_report_is_a_404():
     """Whether the report is there is asked in a dependency: a generator has sent its `200` by the time it runs."""
     with serve("examples.progress_and_results.moving_bar:app") as server:
-        answer = httpx.get(f"{server.url}/reports/7/events")
+        answer = client.get(f"{server.url}/reports/7/events")
     assert answer.status_code == 404
 
 
 def test_a_reader_that_leaves_does_not_end_the_work():
     """A reader that leaves the stream does not end the work."""
     with serve("examples.progress_and_results.moving_bar:app") as server:
-        address = httpx.post(f"{server.url}/reports/2026").headers["location"]
-        with httpx.stream("GET", f"{server.url}{address}/events") as stream:
+        address = client.post(f"{server.url}/reports/2026").headers["location"]
+        with client.stream("GET", f"{server.url}{address}/events") as stream:
             next(stream.iter_lines())
         server.wait_for("build_report: done")
 

@@ -1,20 +1,20 @@
 """The recordings still tell the truth, and the figures tell what the recordings say."""
 
 import copy
-import json
-from dataclasses import asdict
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
 
-from runner import bench
-from runner.latency import NAME
-from runner.record import load, perform
+from bench import __main__ as bench
+from bench import latency
+from recording import model
+from recording.figure import draw, story
+from recording.model import RECORDINGS, Recording, load, path_of
+from recording.shape import shape
+from runner.performing import perform
 from runner.scenes import SCENES
-from runner.server import ROOT
-from runner.shape import shape
-from tests.site.pages import page_of
-from theme.figure import draw, story
+from tests.pages import DOCS, page_of
 
 every_scene = pytest.mark.parametrize("name", SCENES)
 
@@ -22,19 +22,19 @@ every_scene = pytest.mark.parametrize("name", SCENES)
 @pytest.mark.slow
 @every_scene
 def test_a_scene_performed_again_has_the_shape_of_its_recording(name: str):
-    assert shape(perform(SCENES[name])) == shape(load(name))
+    assert shape(perform(SCENES[name]).run) == shape(load(Recording, name).run)
 
 
 @every_scene
 def test_a_recording_is_of_the_scene_as_it_is_now(name: str):
-    assert load(name)["scene"] == json.loads(json.dumps(asdict(SCENES[name])))
+    assert load(Recording, name).scene == SCENES[name]
 
 
 def test_every_scene_is_recorded_and_shown_on_the_page_of_its_example():
-    recordings = {*(ROOT / "docs/recordings").rglob("*.json")} - {bench.RECORDING}
-    assert {f"{f.parent.name}/{f.stem}" for f in recordings} == {*SCENES, NAME}
+    names = {*SCENES, latency.NAME, bench.NAME}
+    assert {*map(path_of, names)} == {*RECORDINGS.rglob("*.json")}
     for name, scene in SCENES.items():
-        page = ROOT / "docs" / f"{page_of(scene.example)}.md"
+        page = DOCS / f"{page_of(scene.example)}.md"
         assert f"```timeline\n{name}\n```" in page.read_text()
 
 
@@ -50,31 +50,38 @@ def test_every_scene_is_recorded_and_shown_on_the_page_of_its_example():
     ids=str,
 )
 def test_another_lane_name_error_end_or_overlap_is_another_shape(change):
-    recording = load("multiple_tasks/in_order")
-    other = copy.deepcopy(recording)
-    other["tasks"][1] |= change
-    assert shape(other) != shape(recording)
+    run = load(Recording, "multiple_tasks/in_order").run
+    other = copy.deepcopy(run)
+    other.calls[1] = replace(other.calls[1], **change)
+    assert shape(other) != shape(run)
+
+
+def test_a_recording_is_kept_and_loaded_as_it_was(monkeypatch, tmp_path):
+    recording = load(Recording, "background_tasks/with_arguments")
+    monkeypatch.setattr(model, "RECORDINGS", tmp_path)
+    model.save("page/example", recording)
+    assert load(Recording, "page/example") == recording
 
 
 @every_scene
 def test_a_figure_has_a_bar_for_every_wait_and_function_in_its_lane(name: str):
-    recording = load(name)
-    svg = ElementTree.fromstring(draw(recording))
+    run = load(Recording, name).run
+    svg = ElementTree.fromstring(draw(run))
     names = [text.text for text in svg.iter() if text.get("class") == "name"]
-    for task in recording["tasks"]:
-        assert any(text.startswith(task["function"]) for text in names)
-    assert len(names) == len(recording["tasks"]) + len(recording["requests"])
+    for call in run.calls:
+        assert any(text.startswith(call.function) for text in names)
+    assert len(names) == len(run.calls) + len(run.exchanges)
     failed = [b for b in svg.iter() if "failed" in b.get("class", "")]
-    assert bool(failed) == any(task["error"] for task in recording["tasks"])
+    assert bool(failed) == any(call.error for call in run.calls)
     dots = [dot for dot in svg.iter() if dot.get("class") == "print"]
-    assert len(dots) == len(recording["printed"])
+    assert len(dots) == len(run.printed)
 
 
 def test_the_text_alternative_tells_the_story():
-    recording = load("multiple_tasks/first_failure")
-    recording["requests"][0] |= {"sent": 0.0, "received": 0.02}
-    recording["tasks"][0] |= {"start": 0.021, "end": 0.022}
-    assert story(recording) == (
+    run = load(Recording, "multiple_tasks/first_failure").run
+    run.exchanges[0].sent, run.exchanges[0].received = 0.0, 0.02
+    run.calls[0].start, run.calls[0].end = 0.021, 0.022
+    assert story(run) == (
         "The client has the response to POST /multi-task after 20 ms. "
         "send_welcome_email runs in the thread pool from 21 ms to 22 ms "
         "and fails with ConnectionError."

@@ -11,13 +11,12 @@ from functools import partial
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
 
-import httpx
 import pytest
 
-from runner import Server, ServerError, serve
-from runner.server import ROOT, free_port, start
+from runner import Server, ServerError, client, serve
+from runner.process import ROOT, free_port, start
 from tests.orders import ask_until
-from tests.terminal import order
+from tests.terminal import positions
 
 TARGET = "examples.restarts.what_is_left:app"
 HALTED = "Shutting down|Waiting for application shutdown"
@@ -81,7 +80,7 @@ def kill_the_worker(server: Server, _: Path) -> None:
 
 def ask_once_more(server: Server, _: Path) -> None:
     """Send the request after which the server ends by itself, and wait for the end."""
-    httpx.get(f"{server.url}/openapi.json")
+    client.get(f"{server.url}/openapi.json")
     server.wait(20)
 
 
@@ -165,7 +164,7 @@ def test_each_cell_of_the_table(row: str, column: str, text: str, tmp_path: Path
     with how.start(tmp_path) if how.needs_folder else how.start() as server:
         server.wait_for("Application startup complete", nth=how.workers)
         seconds = how.seconds if text == "done" else 5  # not by a hair
-        httpx.post(f"{server.url}/{column}/{seconds}", timeout=10)
+        client.post(f"{server.url}/{column}/{seconds}", timeout=10)
         worker_of(server)
         how.stop(server, tmp_path)
         assert what_became_of_it(server) == text
@@ -175,7 +174,7 @@ def test_the_lifespan_ends_unless_the_server_is_forced_or_killed():
     """The lifespan ends after the tasks; after a second `SIGINT` it is skipped."""
     for numbers in ([SIGINT], [SIGINT, SIGINT]):
         with uvicorn() as server:
-            httpx.post(f"{server.url}/def/0.3")
+            client.post(f"{server.url}/def/0.3")
             signals(*numbers)(server, Path())
             said = [line.text for line in server.lines]
         assert ("lifespan: ended" in said) == (len(numbers) == 1)
@@ -185,16 +184,16 @@ def test_the_lifespan_ends_unless_the_server_is_forced_or_killed():
 def test_at_the_limit_the_lifespan_ends_while_a_def_task_still_works():
     """At the limit of `--timeout-graceful-shutdown` the lifespan ends while a `def` task still works, and closes under it what it opened."""
     with limited() as server:
-        httpx.post(f"{server.url}/def/2.5")
+        client.post(f"{server.url}/def/2.5")
         server.stop(SIGINT)  # which waits for the thread
-        closed, done = order(server, "lifespan: ended", "work: done")
+        closed, done = positions(server, "lifespan: ended", "work: done")
     assert closed < done
 
 
 def test_a_grace_period_shorter_than_the_task_loses_it_and_the_lifespan():
     """`SIGTERM`, and `SIGKILL` when the platform's patience ends: the task is lost, and the lifespan does not end."""
     with uvicorn() as server:
-        httpx.post(f"{server.url}/async-def/30")
+        client.post(f"{server.url}/async-def/30")
         server.process.send_signal(SIGTERM)
         server.wait_for("Waiting for background tasks to complete")
         server.stop(SIGKILL)
@@ -206,11 +205,11 @@ def test_a_running_task_counts_for_limit_concurrency():
     """`--limit-concurrency` counts a request until its tasks have ended: with a limit of two and two tasks at work the third request gets `503`, though no client waits."""
     with uvicorn("--limit-concurrency", "2") as server:
         for _ in range(2):
-            httpx.post(f"{server.url}/async-def/0.5")
-        refused = httpx.get(f"{server.url}/openapi.json")
+            client.post(f"{server.url}/async-def/0.5")
+        refused = client.get(f"{server.url}/openapi.json")
         server.wait_for("work: done", nth=2)
-        httpx.get(f"{server.url}/openapi.json")  # the server has had its time
-        answered = httpx.get(f"{server.url}/openapi.json")
+        client.get(f"{server.url}/openapi.json")  # the server has had its time
+        answered = client.get(f"{server.url}/openapi.json")
     assert refused.status_code == 503
     assert answered.status_code == 200
 
@@ -220,7 +219,7 @@ def test_gunicorn_kills_a_worker_that_a_task_blocks():
     """gunicorn kills a worker whose event loop does not answer for `--timeout`, and the task with it."""
     with gunicorn("--timeout", "1") as server:
         server.wait_for("Application startup complete")
-        httpx.post(f"{server.url}/blocking")
+        client.post(f"{server.url}/blocking")
         server.wait_for("WORKER TIMEOUT")
         server.wait_for("Application startup complete", nth=2)
         assert what_became_of_it(server) == "lost"
@@ -232,7 +231,7 @@ def test_gunicorn_lets_a_long_task_be_that_does_not_block(kind: str):
     """It lets a task be that takes longer and does not block."""
     with gunicorn("--timeout", "2") as server:
         server.wait_for("Application startup complete")
-        httpx.post(f"{server.url}/{kind}/4.5")
+        client.post(f"{server.url}/{kind}/4.5")
         server.wait_for("work: done")
 
 
@@ -242,20 +241,20 @@ def test_uvicorn_does_not_notice_a_worker_that_a_task_blocks():
     options = ("--workers", "2", "--timeout-worker-healthcheck", "1")
     with uvicorn(*options) as server:
         server.wait_for("Application startup complete", nth=2)
-        httpx.post(f"{server.url}/blocking")
+        client.post(f"{server.url}/blocking")
         server.wait_for("work: done")
 
 
 def test_the_wrapper_tells_what_runs_and_how_long_the_longest_took():
     """The wrapper counts what runs and keeps the longest time of each task."""
     with serve("examples.restarts.how_long:app") as server:
-        httpx.post(f"{server.url}/reports/0.3")
-        during = httpx.get(f"{server.url}/tasks").json()
+        client.post(f"{server.url}/reports/0.3")
+        during = client.get(f"{server.url}/tasks").json()
         server.wait_for("build_report: done")
-        httpx.post(f"{server.url}/reports/0.1")
+        client.post(f"{server.url}/reports/0.1")
         server.wait_for("build_report: done", nth=2)
         after = ask_until(  # the line comes before the count
-            lambda: httpx.get(f"{server.url}/tasks").json(),
+            lambda: client.get(f"{server.url}/tasks").json(),
             lambda now: now["running"] == {"build_report": 0},
             timeout=10,
         )
@@ -270,6 +269,6 @@ def test_a_shell_in_front_of_the_server_keeps_the_signal():
         worker = int(server.wait_for("Started server process").text.split("[")[1][:-1])
         server.process.send_signal(SIGTERM)
         server.process.wait(10)
-        assert httpx.get(f"{server.url}/openapi.json").status_code == 200
+        assert client.get(f"{server.url}/openapi.json").status_code == 200
         assert not any("Shutting down" in line.text for line in server.lines)
         os.kill(worker, SIGKILL)

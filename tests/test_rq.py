@@ -1,26 +1,18 @@
 """The statements of docs/rq.md."""
 
-import sys
-from contextlib import AbstractContextManager
+from functools import partial
 
-import httpx
 import pytest
 
-from runner import Server
-from runner.server import start
+from runner import Server, client
+from runner.needs import NEEDS, start_worker
 from runner.services import Service
-from tests.orders import place, state
+from tests.orders import answers_without, place, state
 
 pytestmark = [pytest.mark.slow, pytest.mark.queues]
 
 APP = "examples.rq.receipts:app"
-
-
-def a_worker(settings: dict[str, str]) -> AbstractContextManager[Server]:
-    command = [sys.executable, "-m", "rq.cli", "worker", "--path", "."]
-    options = ["--maintenance-interval", "5", "--job-monitoring-interval", "5"]
-    options += ["--worker-ttl", "20"]
-    return start([*command, *options], env=settings, ready="Listening on")
+a_worker = partial(start_worker, NEEDS["rq"], "examples.rq.receipts")
 
 
 def test_the_job_runs_in_the_worker_and_its_state_can_be_read(
@@ -33,7 +25,7 @@ def test_the_job_runs_in_the_worker_and_its_state_can_be_read(
         worker.wait_for("send_receipt: order 7 done")
         worker.wait_for("Job OK")
     assert state(app, job) == {"status": "finished", "error": None}
-    assert httpx.get(f"{app.url}/jobs/no-such-job").status_code == 404
+    assert client.get(f"{app.url}/jobs/no-such-job").status_code == 404
 
 
 def test_a_job_that_fails_is_tried_three_times(app: Server, settings: dict[str, str]):
@@ -48,6 +40,7 @@ def test_a_job_that_fails_is_tried_three_times(app: Server, settings: dict[str, 
     assert "refused the connection" in str(end["error"])
 
 
+@pytest.mark.long
 def test_a_killed_workers_job_runs_again_if_it_may_be_retried(
     app: Server, settings: dict[str, str]
 ):
@@ -64,12 +57,7 @@ def test_a_killed_workers_job_runs_again_if_it_may_be_retried(
 def test_without_redis_the_client_gets_503(app: Server, redis: Service):
     """Redis is frozen, so that it accepts and never answers, or killed: `503` within eight seconds. When it is back, so is the app."""
     assert place(app, 1).status_code == 202
-    with redis.frozen():
-        frozen = place(app, 2)
-    redis.kill()
-    killed = place(app, 3)
-    redis.start()
-    for answer in (frozen, killed):
+    for answer in answers_without(redis, app):
         assert answer.status_code == 503
         assert answer.elapsed.total_seconds() < 8
     assert place(app, 3).status_code == 202

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from runner import ServerError, serve
-from runner.server import ROOT, start
+from runner.process import ROOT, start
 
 pytestmark = pytest.mark.slow
 

@@ -3,18 +3,17 @@
 from datetime import datetime
 from pathlib import Path
 
-import httpx
 import pytest
 
-from runner import Server, serve
-from runner.server import ROOT
+from runner import Server, client, serve
+from runner.process import ROOT
 from tests.terminal import python
 
 
 def test_the_next_run_is_at_three_in_the_zone_that_was_named():
     """The next run is at three in the morning, in the zone that the scheduler was given."""
     with serve("examples.schedules.nightly:app") as server:
-        answer = httpx.get(f"{server.url}/next-digest").json()
+        answer = client.get(f"{server.url}/next-digest").json()
     run = datetime.fromisoformat(answer["next_run"])
     assert (run.hour, run.minute) == (3, 0)
     assert run.utcoffset() in (
@@ -42,7 +41,7 @@ def test_the_schedule_in_a_process_of_its_own_runs_once():
         assert process.stdout
         for _ in range(2):
             assert process.stdout.readline() == "refresh_prices: done\n"
-        assert httpx.get(f"{server.url}/ping").status_code == 200
+        assert client.get(f"{server.url}/ping").status_code == 200
     assert not any("refresh_prices" in line.text for line in server.lines)
 
 
@@ -85,7 +84,7 @@ def test_a_run_that_goes_on_keeps_the_next_one_out():
 def test_a_run_is_missed_when_the_event_loop_is_blocked_for_longer_than_a_second():
     """A run that is more than a second late is missed, unless `misfire_grace_time` allows more."""
     with serve("examples.schedules.missed_and_overlapping:app") as server:
-        httpx.post(f"{server.url}/blocked-at-three")
+        client.post(f"{server.url}/blocked-at-three")
         server.wait_for('"send_digest .*was missed by 0:00:01')
         server.wait_for("send_digest: late")
         server.stop()
@@ -102,7 +101,7 @@ def test_a_run_that_goes_on_when_the_server_stops_is_cancelled():
 
 def runs(day: str, at: str) -> list[str]:
     with serve("examples.schedules.twice_or_never:app") as server:
-        return httpx.get(f"{server.url}/runs/{day}/{at}").json()
+        return client.get(f"{server.url}/runs/{day}/{at}").json()
 
 
 def test_half_past_two_happens_twice_when_the_clocks_go_back():

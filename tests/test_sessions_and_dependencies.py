@@ -2,12 +2,11 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import pytest
 
-from runner import Server, serve
+from runner import Server, client, serve
 from tests.older import serve_with_fastapi
-from tests.terminal import story
+from tests.terminal import stop_and_read
 
 
 @pytest.fixture(params=["SQLite", "PostgreSQL"])
@@ -21,15 +20,15 @@ def database(request: pytest.FixtureRequest) -> dict[str, str]:
 def post_at_once(server: Server, path: str, times: int) -> list[int]:
     """Post several requests at the same time; their statuses, the lowest first."""
     with ThreadPoolExecutor(times) as threads:
-        answers = threads.map(lambda _: httpx.post(server.url + path), range(times))
+        answers = threads.map(lambda _: client.post(server.url + path), range(times))
         return sorted(answer.status_code for answer in answers)
 
 
 def test_tasks_of_dependencies_run_first():
     """The tasks of dependencies run before the endpoint's, in the order of the parameters; they share one list."""
     with serve("examples.sessions_and_dependencies.merged:app") as server:
-        httpx.post(f"{server.url}/orders")
-        assert story(server, "write_audit_log") == [
+        client.post(f"{server.url}/orders")
+        assert stop_and_read(server, "write_audit_log") == [
             "write_audit_log: added by read_user",
             "write_audit_log: added by Notifier",
             "write_audit_log: added by create_order",
@@ -44,8 +43,8 @@ SESSION_FIRST = ["session: opened", "session: closed", "send_receipt: done"]
 def test_a_dependency_ends_after_the_tasks():
     """A dependency with `yield` ends after the tasks."""
     with serve("examples.sessions_and_dependencies.when_it_ends:app") as server:
-        httpx.post(f"{server.url}/orders")
-        assert story(server, "session", "send_receipt") == TASK_FIRST
+        client.post(f"{server.url}/orders")
+        assert stop_and_read(server, "session", "send_receipt") == TASK_FIRST
 
 
 @pytest.mark.parametrize(
@@ -55,17 +54,17 @@ def test_from_0_106_to_0_117_it_ended_before_them(version: str, order: list[str]
     """With FastAPI 0.117 the same file ended the dependency before the tasks; with 0.105 after them, as today."""
     target = "examples.sessions_and_dependencies.when_it_ends:app"
     with serve_with_fastapi(version, target) as server:
-        httpx.post(f"{server.url}/orders")
+        client.post(f"{server.url}/orders")
         server.wait_for("session: closed")
         server.wait_for("send_receipt: done")
-        assert story(server, "session", "send_receipt") == order
+        assert stop_and_read(server, "session", "send_receipt") == order
 
 
 def test_with_scope_function_it_ends_before_the_response():
     """With `scope="function"` it ends before the response."""
     with serve("examples.sessions_and_dependencies.scope_function:app") as server:
-        httpx.post(f"{server.url}/orders")
-        [opened, closed, response, task] = story(
+        client.post(f"{server.url}/orders")
+        [opened, closed, response, task] = stop_and_read(
             server, "session", "INFO:     127", "s"
         )
     assert (opened, closed) == ("session: opened", "session: closed")
@@ -77,8 +76,8 @@ def test_the_task_does_not_find_a_row_that_is_committed_after_yield(database):
     """The dependency commits after `yield`, and the task does not find the row; so with SQLite and PostgreSQL."""
     target = "examples.sessions_and_dependencies.row_not_found:app"
     with serve(target, env=database) as server:
-        answer = httpx.post(f"{server.url}/orders")
-        printed = story(server, "send_receipt", "session")
+        answer = client.post(f"{server.url}/orders")
+        printed = stop_and_read(server, "send_receipt", "session")
     assert answer.status_code == 200
     assert printed == ["send_receipt: found False", "session: committed"]
 
@@ -87,8 +86,8 @@ def test_with_scope_function_the_task_finds_the_row(database):
     """With `scope="function"` the commit comes first, and the task finds the row."""
     target = "examples.sessions_and_dependencies.row_found:app"
     with serve(target, env=database) as server:
-        httpx.post(f"{server.url}/orders")
-        printed = story(server, "send_receipt", "session")
+        client.post(f"{server.url}/orders")
+        printed = stop_and_read(server, "send_receipt", "session")
     assert printed == ["session: committed", "send_receipt: found True"]
 
 
@@ -98,7 +97,7 @@ def test_the_session_of_a_request_keeps_its_connection_during_the_tasks(database
     with serve(target, env=database) as server:
         assert post_at_once(server, "/orders", 2) == [200, 200]
         server.wait_for("send_receipt: started", nth=2)
-        third = httpx.post(f"{server.url}/orders")
+        third = client.post(f"{server.url}/orders")
         server.wait_for("TimeoutError: QueuePool limit of size 2 overflow 0 reached")
         assert not any("send_receipt: done" in line.text for line in server.lines)
     assert third.status_code == 500
@@ -128,9 +127,9 @@ def test_with_scope_function_neither_happens(database):
 def test_a_task_that_raises_rolls_the_session_back_after_a_200():
     """The dependency sees the exception of a task and rolls back: the client has a `200` for an order that is not saved."""
     with serve("examples.sessions_and_dependencies.rollback_after_200:app") as server:
-        answer = httpx.post(f"{server.url}/orders")
+        answer = client.post(f"{server.url}/orders")
         server.wait_for("^ConnectionError: the mail server refused the connection")
-        saved = httpx.get(f"{server.url}/orders").json()
+        saved = client.get(f"{server.url}/orders").json()
     assert answer.status_code == 200
     assert answer.json() == {"message": "Order has been saved"}
     assert saved == {"orders": 0}
@@ -139,19 +138,19 @@ def test_a_task_that_raises_rolls_the_session_back_after_a_200():
 def test_an_orm_object_is_detached_in_the_task():
     """Committed and closed, the session has let go of its objects: in the task they raise `DetachedInstanceError`."""
     with serve("examples.sessions_and_dependencies.detached:app") as server:
-        answer = httpx.post(f"{server.url}/orders")
+        answer = client.post(f"{server.url}/orders")
         server.wait_for("DetachedInstanceError: Instance <Order")
-        assert story(server, "send_receipt") == []
+        assert stop_and_read(server, "send_receipt") == []
     assert answer.status_code == 200
 
 
 def test_a_closed_session_opens_a_connection_again_and_keeps_it():
     """A closed session that is used in a task takes a connection from the pool again, and nobody gives it back."""
     with serve("examples.sessions_and_dependencies.reopened:app") as server:
-        before = httpx.get(f"{server.url}/pool").json()["pool"]
-        httpx.post(f"{server.url}/totals")
+        before = client.get(f"{server.url}/pool").json()["pool"]
+        client.post(f"{server.url}/totals")
         server.wait_for("refresh_totals: done")
-        after = httpx.get(f"{server.url}/pool").json()["pool"]
+        after = client.get(f"{server.url}/pool").json()["pool"]
     assert before.endswith("Current Checked out connections: 0")
     assert after.endswith("Current Checked out connections: 1")
 
@@ -159,7 +158,7 @@ def test_a_closed_session_opens_a_connection_again_and_keeps_it():
 def test_a_task_may_read_an_uploaded_file():
     """A background task may read the `UploadFile` of its request."""
     with serve("examples.sessions_and_dependencies.upload_in_a_task:app") as server:
-        httpx.post(f"{server.url}/background-task", files={"photo": b"0123456789"})
+        client.post(f"{server.url}/background-task", files={"photo": b"0123456789"})
         assert server.wait_for("count_bytes").text == "count_bytes: 10 bytes"
 
 
@@ -167,7 +166,7 @@ def test_with_fastapi_0_117_the_file_was_closed():
     """With FastAPI 0.117 the file was closed by then."""
     target = "examples.sessions_and_dependencies.upload_in_a_task:app"
     with serve_with_fastapi("0.117.1", target) as server:
-        httpx.post(f"{server.url}/background-task", files={"photo": b"0123456789"})
+        client.post(f"{server.url}/background-task", files={"photo": b"0123456789"})
         line = server.wait_for("count_bytes")
     assert line.text == "count_bytes: I/O operation on closed file."
 
@@ -175,7 +174,7 @@ def test_with_fastapi_0_117_the_file_was_closed():
 def test_create_task_finds_the_file_closed():
     """What `asyncio.create_task` has started finds the file closed: nothing keeps it open after the response."""
     with serve("examples.sessions_and_dependencies.upload_in_a_task:app") as server:
-        httpx.post(f"{server.url}/create-task", files={"photo": b"0123456789"})
+        client.post(f"{server.url}/create-task", files={"photo": b"0123456789"})
         line = server.wait_for("count_bytes")
     assert line.text == "count_bytes: I/O operation on closed file."
 
@@ -183,14 +182,14 @@ def test_create_task_finds_the_file_closed():
 def test_the_state_and_the_address_of_the_request_can_be_read():
     """`request.state` and `request.url` can be read in a task."""
     with serve("examples.sessions_and_dependencies.request_in_a_task:app") as server:
-        httpx.post(f"{server.url}/unread", content=b"tea")
+        client.post(f"{server.url}/unread", content=b"tea")
         server.wait_for("write_audit_log: ada at /unread")
 
 
 def test_a_body_that_nobody_has_read_cannot_be_read_in_a_task():
     """A body that the endpoint has not read raises `ClientDisconnect` in the task, though the client is there."""
     with serve("examples.sessions_and_dependencies.request_in_a_task:app") as server:
-        httpx.post(f"{server.url}/unread", content=b"tea")
+        client.post(f"{server.url}/unread", content=b"tea")
         server.wait_for("starlette.requests.ClientDisconnect")
         assert not any("b'tea'" in line.text for line in server.lines)
 
@@ -198,7 +197,7 @@ def test_a_body_that_nobody_has_read_cannot_be_read_in_a_task():
 def test_a_body_that_the_endpoint_has_read_is_kept():
     """A body that the endpoint has read is kept for the task."""
     with serve("examples.sessions_and_dependencies.request_in_a_task:app") as server:
-        httpx.post(f"{server.url}/read", content=b"tea")
+        client.post(f"{server.url}/read", content=b"tea")
         server.wait_for("write_audit_log: b'tea'")
 
 
@@ -207,7 +206,7 @@ def test_max_concurrency_counts_the_tasks():
     with serve("examples.sessions_and_dependencies.one_at_a_time:app") as server:
         assert post_at_once(server, "/labels", 2) == [200, 200]
         assert (
-            story(server, "print_label")
+            stop_and_read(server, "print_label")
             == [
                 "print_label: started",
                 "print_label: done",
@@ -220,4 +219,4 @@ def test_with_scope_function_max_concurrency_does_not_count_them():
     """With `scope="function"` it does not wait for the tasks."""
     with serve("examples.sessions_and_dependencies.one_at_a_time:app") as server:
         assert post_at_once(server, "/brief", 2) == [200, 200]
-        assert story(server, "print_label")[:2] == ["print_label: started"] * 2
+        assert stop_and_read(server, "print_label")[:2] == ["print_label: started"] * 2

@@ -7,12 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
-from runner import serve
-from runner.server import ROOT
-from tests.terminal import order
+from runner import client, serve
+from runner.process import ROOT
+from tests.terminal import positions
 
 FILES = ROOT / "examples/testing"
 ADD = "tasks.add_task(send_receipt, mailer, order)"
@@ -127,11 +126,11 @@ def test_clients_without_a_server_return_when_the_tasks_have_ended(script: str):
 def test_a_server_answers_before_the_task_has_ended():
     """From a server the client has its answer before."""
     with serve("examples.testing.main:app") as server:
-        httpx.post(
+        client.post(
             f"{server.url}/orders", json={"email": "ada@example.com", "item": "tea"}
         )
         server.wait_for("send: 'Your order: tea' to ada@example.com")
-        answered, sent = order(server, "POST /orders", "send: ")
+        answered, sent = positions(server, "POST /orders", "send: ")
     assert answered < sent
 
 

@@ -1,14 +1,13 @@
 """The Markdown of the pages: snippets by name, and proofs."""
 
-from typing import Any
-
 import markdown
 import pytest
 from pymdownx.snippets import SnippetMissingError
 
-from runner.server import ROOT
-from theme import bench, proof
-from theme.proof import ProofError
+from recording.model import Killed, Outcome, Speed
+from runner.process import ROOT
+from theme import outcomes, proof
+from theme.fences import FenceError
 
 IN_ORDER = ROOT / "examples/multiple_tasks/in_order.py"
 
@@ -61,7 +60,7 @@ def render(node: str) -> str:
         extension_configs={
             "pymdownx.superfences": {
                 "custom_fences": [
-                    {"name": "proof", "class": "proof", "format": proof.fence}
+                    {"name": "proof", "class": "proof", "format": proof.proof}
                 ]
             }
         },
@@ -86,20 +85,18 @@ def test_a_proof_is_the_statement_and_the_source_of_the_test():
     ],
 )
 def test_a_proof_without_a_test_or_a_statement_fails_the_build(node: str):
-    with pytest.raises(ProofError):
+    with pytest.raises(FenceError):
         render(node)
 
 
-def way(name: str, fates: str, settings: str = "") -> dict[str, Any]:
+def outcome(name: str, fates: str, settings: str = "of the page") -> Outcome:
     lost, twice = fates.count("l"), fates.count("t")
-    killed = {"accepted": len(fates), "lost": lost, "twice": twice, "fates": fates}
-    speed = {"accepted": 50.0, "done": 100.0, "pickup": 0.004}
-    kills = {"worker": killed | {"seconds": None if lost else 1.5}}
-    return {"name": name, "settings": settings, "kills": kills, "speed": speed}
+    killed = Killed(len(fates), lost, twice, None if lost else 1.5, fates)
+    return Outcome(name, settings, {"worker": killed}, Speed(50.0, 100.0, 0.004))
 
 
 def test_losses_have_a_mark_for_each_job_and_say_the_same_in_words():
-    svg = bench.draw([way("Mine", "bbtl"), way("Yours", "bbaa", "default")])
+    svg = outcomes.draw([outcome("Mine", "bbtl"), outcome("Yours", "bbaa", "default")])
     marks = [svg.count(f'"fate {c}"') for c in ("before", "after", "twice", "lost")]
     assert marks == [4, 2, 1, 1]
     assert "Mine: 1 lost, 1 twice</text>" in svg
@@ -109,11 +106,14 @@ def test_losses_have_a_mark_for_each_job_and_say_the_same_in_words():
 
 
 def test_a_comparison_has_a_row_for_each_way_and_shares_of_the_main_path():
-    rows = [way("Mine", "bl"), way("Taskiq, RabbitMQ", "bt")]
-    rows[1]["speed"] = {"accepted": 100.0, "done": 50.0, "pickup": 0.002}
-    html = bench.tables(rows)
+    main = outcome("Taskiq, RabbitMQ", "bt")
+    rows = [outcome("Mine", "bl"), main]
+    main.speed = Speed(accepted=100.0, done=50.0, pickup=0.002)
+    html = outcomes.tables(rows)
     assert "<td>Mine</td><td><b>1</b> of 2</td><td>-</td>" in html
     assert "<b>0</b> of 2, 1 twice, 1.5 s" in html
     assert "<td>Mine</td><td>0.5</td><td>2.0</td><td>4 ms</td>" in html
-    rows[1]["speed"]["done"] = 2500.0
-    assert "<td>Mine</td><td>0.5</td><td>0.04</td><td>4 ms</td>" in bench.tables(rows)
+    main.speed.done = 2500.0
+    assert "<td>Mine</td><td>0.5</td><td>0.04</td><td>4 ms</td>" in outcomes.tables(
+        rows
+    )

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import httpx
 import pytest
 
-from runner import serve
-from runner.bench import WAYS, kill
+from bench.trial import kill
+from bench.ways import WAYS
+from runner import client, serve
 
-IN_PROCESS = {way.target: way for way in WAYS if not way.worker and way.loses}
+IN_PROCESS = {f"{way.module}:app": way for way in WAYS.values() if not way.settings}
 
 
 @pytest.mark.slow
@@ -22,11 +22,10 @@ IN_PROCESS = {way.target: way for way in WAYS if not way.worker and way.loses}
 )
 def test_what_waits_in_memory_is_gone_with_the_process(target: str):
     """Killed with `SIGKILL` and started again, none of the three does what it had accepted and not done, and none starts a job twice: at most once."""
-    way = IN_PROCESS[target.removesuffix(":app")]
-    outcome = kill(way, "worker", jobs=100, patience=1)
-    assert outcome["accepted"] == 100
-    assert outcome["lost"] > 20
-    assert outcome["twice"] == 0
+    outcome = kill(IN_PROCESS[target], "worker", jobs=100, patience=1)
+    assert outcome.accepted == 100
+    assert outcome.lost > 20
+    assert outcome.twice == 0
 
 
 @pytest.mark.parametrize(("how", "charges"), [("without-key", 2), ("with-key", 1)])
@@ -37,12 +36,12 @@ def test_a_card_is_charged_twice_without_a_key_and_once_with_one(
     env = {"DATABASE": str(tmp_path / "charges.db")}
     target = "examples.what_is_lost.charges:app"
     with serve(target, env=env | {"POWER_FAILS": "1"}) as server:
-        assert httpx.post(f"{server.url}/orders/7/{how}").status_code == 202
+        assert client.post(f"{server.url}/orders/7/{how}").status_code == 202
         server.wait_for("pay: order 7 charged")
         server.wait()
     with serve(target, env=env) as server:
         server.wait_for("pay: order 7 done")
     with serve(target, env=env) as server:  # now nothing is open
-        httpx.post(f"{server.url}/orders/8/{how}")
+        client.post(f"{server.url}/orders/8/{how}")
         server.wait_for("pay: order 8 done")
-        assert httpx.get(f"{server.url}/orders/7/charges").json() == charges
+        assert client.get(f"{server.url}/orders/7/charges").json() == charges

@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from runner import Server, serve
+from runner import Server, client, new_client, serve
 from tests.older import serve_with_fastapi
 
 both_parsers = pytest.mark.parametrize("parser", ["h11", "httptools"])
@@ -29,7 +29,7 @@ def connections(server: Server) -> list[str]:
 def test_the_client_has_its_200_and_the_log_has_a_traceback():
     """The client has its `200`; the log has a traceback, with no id of the request and no name of the task but in the traceback."""
     with serve("examples.when_a_task_fails.what_the_client_sees:app") as server:
-        answer = httpx.post(f"{server.url}/orders")
+        answer = client.post(f"{server.url}/orders")
         server.wait_for("CardDeclined: card ends with 4242")
         error = next(text for text in texts(server) if text.startswith("ERROR"))
     assert answer.status_code == 200
@@ -39,7 +39,7 @@ def test_the_client_has_its_200_and_the_log_has_a_traceback():
 def test_a_handler_for_the_class_of_the_exception_is_not_called():
     """A handler for the exception's class is not called; in the log a `RuntimeError` hides the exception."""
     with serve("examples.when_a_task_fails.what_the_client_sees:app") as server:
-        httpx.post(f"{server.url}/orders")
+        client.post(f"{server.url}/orders")
         server.wait_for("RuntimeError: Caught handled exception, but response already")
         server.stop()
         printed = texts(server)
@@ -50,7 +50,7 @@ def test_a_handler_for_the_class_of_the_exception_is_not_called():
 def test_an_http_exception_in_a_task_changes_nothing_for_the_client():
     """An `HTTPException` in a task is no answer: the client has its `200` already."""
     with serve("examples.when_a_task_fails.what_the_client_sees:app") as server:
-        answer = httpx.post(f"{server.url}/http-exception")
+        answer = client.post(f"{server.url}/http-exception")
         server.wait_for("HTTPException: 402: card declined")
         server.wait_for("RuntimeError: Caught handled exception, but response already")
     assert answer.status_code == 200
@@ -62,7 +62,7 @@ def test_a_task_that_raises_breaks_another_request_on_its_connection(parser: str
     target = "examples.when_a_task_fails.broken_connection:app"
     with (
         serve(target, "--http", parser) as server,
-        httpx.Client(base_url=server.url) as pool,
+        new_client(base_url=server.url) as pool,
     ):
         accepted = pool.post("/orders")
         with pytest.raises(httpx.RemoteProtocolError, match="disconnected"):
@@ -74,8 +74,8 @@ def test_on_a_connection_of_its_own_the_other_request_is_answered():
     """On a connection of its own the same request is answered."""
     target = "examples.when_a_task_fails.broken_connection:app"
     with serve(target) as server:
-        httpx.post(f"{server.url}/orders")
-        answer = httpx.get(f"{server.url}/report")
+        client.post(f"{server.url}/orders")
+        answer = client.get(f"{server.url}/report")
         assert "ConnectionError: the mail server refused the connection" in texts(
             server
         )
@@ -87,7 +87,7 @@ def test_it_did_so_in_older_versions_too():
     target = "examples.when_a_task_fails.broken_connection:app"
     with (
         serve_with_fastapi("0.105.0", target) as server,
-        httpx.Client(base_url=server.url) as pool,
+        new_client(base_url=server.url) as pool,
     ):
         pool.post("/orders")
         with pytest.raises(httpx.RemoteProtocolError, match="disconnected"):
@@ -98,7 +98,7 @@ def test_a_wrapper_that_logs_keeps_the_connection():
     """With the wrapper the log names the task, the next task runs, and the connection stays."""
     with (
         serve("examples.when_a_task_fails.never_raises:app") as server,
-        httpx.Client(base_url=server.url) as pool,
+        new_client(base_url=server.url) as pool,
     ):
         pool.post("/orders")
         server.wait_for(r"background task send_receipt\(7,\) failed")
@@ -114,11 +114,11 @@ def test_without_the_wrapper_the_connection_is_gone():
     """Without it the next request needs a new connection."""
     with (
         serve("examples.when_a_task_fails.handler_for_all:app") as server,
-        httpx.Client(base_url=server.url) as pool,
+        new_client(base_url=server.url) as pool,
     ):
         pool.post("/orders")
         server.wait_for("^ConnectionError: the mail server refused the connection")
-        httpx.get(f"{server.url}/openapi.json")  # the server has had its time
+        client.get(f"{server.url}/openapi.json")  # the server has had its time
         pool.post("/orders")
         first, second = connections(server)
     assert first != second
@@ -127,7 +127,7 @@ def test_without_the_wrapper_the_connection_is_gone():
 def test_a_handler_for_all_exceptions_is_called_and_its_response_dropped():
     """A handler for `Exception` is called with the request and the exception; its response goes nowhere."""
     with serve("examples.when_a_task_fails.handler_for_all:app") as server:
-        answer = httpx.post(f"{server.url}/orders")
+        answer = client.post(f"{server.url}/orders")
         server.wait_for(r"report_exception: POST /orders: ConnectionError\('the mail")
     assert answer.status_code == 200
     assert answer.json() == {"message": "Task has been queued"}
@@ -136,7 +136,7 @@ def test_a_handler_for_all_exceptions_is_called_and_its_response_dropped():
 def test_behind_a_middleware_a_failed_task_is_logged():
     """Behind an `http` middleware a failed task is logged as well."""
     with serve("examples.when_a_task_fails.behind_a_middleware:app") as server:
-        httpx.post(f"{server.url}/orders")
+        client.post(f"{server.url}/orders")
         server.wait_for("ERROR: .*Exception in ASGI application")
         server.wait_for("ConnectionError: the mail server refused the connection")
 
@@ -145,7 +145,7 @@ def test_with_starlette_0_38_the_exception_was_swallowed():
     """With FastAPI 0.115.0 (Starlette 0.38) the same file logged nothing."""
     target = "examples.when_a_task_fails.behind_a_middleware:app"
     with serve_with_fastapi("0.115.0", target) as server:
-        httpx.post(f"{server.url}/orders")
+        client.post(f"{server.url}/orders")
         server.wait_for("send_receipt: started")
         server.stop()
         assert not any("Error" in text for text in texts(server))
@@ -155,7 +155,7 @@ def test_with_starlette_0_38_the_exception_was_swallowed():
 def test_a_task_is_called_again_until_it_succeeds():
     """The task is called again, after a longer wait each time, until it succeeds; nothing leaves it."""
     with serve("examples.when_a_task_fails.retries:app") as server:
-        httpx.post(f"{server.url}/orders")
+        client.post(f"{server.url}/orders")
         server.wait_for("send_receipt: order 7 refused", nth=2)
         server.wait_for("send_receipt: order 7 accepted")
         server.stop()
@@ -167,11 +167,11 @@ def test_a_task_is_called_again_until_it_succeeds():
 def test_while_it_waits_to_try_again_a_def_task_holds_a_thread():
     """While it waits to try again, a `def` task holds its thread."""
     with serve("examples.when_a_task_fails.retries:app") as server:
-        httpx.post(f"{server.url}/orders")
+        client.post(f"{server.url}/orders")
         server.wait_for("send_receipt: order 7 refused")
-        busy = httpx.get(f"{server.url}/threads").json()
+        busy = client.get(f"{server.url}/threads").json()
         server.wait_for("send_receipt: order 7 accepted")
-        assert httpx.get(f"{server.url}/threads").json() == {"at_work": 0}
+        assert client.get(f"{server.url}/threads").json() == {"at_work": 0}
     assert busy == {"at_work": 1}
 
 
@@ -194,7 +194,7 @@ def test_what_is_logged_as_an_exception_reaches_sentry_with_its_request():
         dsn = {"SENTRY_DSN": f"http://key@127.0.0.1:{sentry.server_port}/1"}
         target = "examples.when_a_task_fails.monitored:app"
         with serve(target, env=dsn) as server:
-            httpx.post(f"{server.url}/orders")
+            client.post(f"{server.url}/orders")
             envelope = received.get(timeout=10)
         sentry.shutdown()
     event = json.loads(envelope.splitlines()[2])
@@ -208,17 +208,17 @@ def test_what_is_logged_as_an_exception_reaches_sentry_with_its_request():
 def test_sys_exit_in_a_def_task_does_not_stop_the_server():
     """`sys.exit` in a `def` task is logged like any exception; the server lives on."""
     with serve("examples.when_a_task_fails.system_exit:app") as server:
-        httpx.post(f"{server.url}/import")
+        client.post(f"{server.url}/import")
         server.wait_for("SystemExit: 1")
-        answer = httpx.get(f"{server.url}/ping")
+        answer = client.get(f"{server.url}/ping")
     assert answer.json() == {"message": "pong"}
 
 
 def test_the_failure_of_create_task_is_logged_only_when_the_task_is_collected():
     """What `asyncio.create_task` has started fails in silence while you hold a reference to it: the log has the exception when the task is collected."""
     with serve("examples.when_a_task_fails.fire_and_forget:app") as server:
-        httpx.post(f"{server.url}/orders")
-        httpx.post(f"{server.url}/forget")
+        client.post(f"{server.url}/orders")
+        client.post(f"{server.url}/forget")
         server.wait_for("Task exception was never retrieved")
         server.wait_for("ConnectionError: the mail server refused the connection")
         printed = texts(server)

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from runner import serve
+from runner import client, new_client, serve
 from tests.older import serve_with_fastapi
-from tests.terminal import order
+from tests.terminal import positions
 
 both_parsers = pytest.mark.parametrize("parser", ["h11", "httptools"])
 
@@ -18,9 +18,9 @@ def test_behind_an_http_middleware_the_task_waits_for_the_reader():
     """Behind an `http` middleware the task of a large response waits until the client has read it."""
     with (
         serve("examples.when_it_runs.behind_a_middleware:app") as server,
-        httpx.stream("GET", f"{server.url}/export") as response,
+        client.stream("GET", f"{server.url}/export") as response,
     ):
-        httpx.get(f"{server.url}/openapi.json")  # the server has had its time
+        client.get(f"{server.url}/openapi.json")  # the server has had its time
         reading = time.monotonic()
         body = response.read()
         ran = server.wait_for("record_download")
@@ -33,7 +33,7 @@ def test_with_starlette_0_48_it_did_not_wait():
     target = "examples.when_it_runs.behind_a_middleware:app"
     with (
         serve_with_fastapi("0.117.1", target) as server,
-        httpx.stream("GET", f"{server.url}/export") as response,
+        client.stream("GET", f"{server.url}/export") as response,
     ):
         server.wait_for("record_download")
         read_by_then = response.num_bytes_downloaded
@@ -43,7 +43,7 @@ def test_with_starlette_0_48_it_did_not_wait():
 def test_an_async_task_that_blocks_stalls_its_own_large_response():
     """A large response stalls while the `async def` task after it blocks: its client gets the rest when the task is done."""
     with serve("examples.when_it_runs.stalled_download:app") as server:
-        body = httpx.get(f"{server.url}/export").content
+        body = client.get(f"{server.url}/export").content
         received = time.monotonic()
         begun = server.wait_for("record_download: started")
     assert len(body) == 33_000_009
@@ -53,9 +53,9 @@ def test_an_async_task_that_blocks_stalls_its_own_large_response():
 def test_the_tasks_of_a_streaming_response_start_after_its_last_chunk():
     """The tasks of a `StreamingResponse` start after its last chunk."""
     with serve("examples.when_it_runs.after_the_last_chunk:app") as server:
-        body = httpx.get(f"{server.url}/export").text
+        body = client.get(f"{server.url}/export").text
         server.wait_for("notify: export sent")
-        last_chunk, task = order(server, "read_rows: done", "notify")
+        last_chunk, task = positions(server, "read_rows: done", "notify")
     assert body == "row 0\nrow 1\nrow 2\n"
     assert last_chunk < task
 
@@ -63,16 +63,16 @@ def test_the_tasks_of_a_streaming_response_start_after_its_last_chunk():
 def test_a_task_added_while_streaming_runs_too():
     """A task that the generator adds while it streams runs as well."""
     with serve("examples.when_it_runs.after_the_last_chunk:app") as server:
-        httpx.get(f"{server.url}/export")
+        client.get(f"{server.url}/export")
         server.wait_for("record_export: 3 rows")
 
 
 def test_the_tasks_of_an_event_stream_start_when_it_ends():
     """The tasks of server-sent events start when the stream ends."""
     with serve("examples.when_it_runs.after_the_last_event:app") as server:
-        body = httpx.get(f"{server.url}/answer").text
+        body = client.get(f"{server.url}/answer").text
         server.wait_for("archive_chat: Tea is ready")
-        last_event, task = order(server, "answer: last word", "archive_chat")
+        last_event, task = positions(server, "answer: last word", "archive_chat")
     assert body.split() == ["data:", '"Tea"', "data:", '"is"', "data:", '"ready"']
     assert last_event < task
 
@@ -83,7 +83,7 @@ def test_the_next_request_on_the_connection_does_not_wait(parser: str):
     target = "examples.when_it_runs.two_middlewares:app"
     with (
         serve(target, "--http", parser) as server,
-        httpx.Client(base_url=server.url) as client,
+        new_client(base_url=server.url) as client,
     ):
         connections = {
             client.request(method, path)
@@ -119,39 +119,39 @@ def test_with_starlette_0_27_the_next_request_waited():
     target = "examples.when_it_runs.two_middlewares:app"
     with (
         serve_with_fastapi("0.105.0", target) as server,
-        httpx.Client(base_url=server.url) as client,
+        new_client(base_url=server.url) as client,
     ):
         client.post("/task")
         client.get("/openapi.json")
         server.wait_for("GET /openapi.json")
-        done, answered = order(server, "send_receipt: done", "GET /openapi.json")
+        done, answered = positions(server, "send_receipt: done", "GET /openapi.json")
     assert done < answered
 
 
 def test_an_http_middleware_is_done_before_the_tasks():
     """`call_next` returns before the tasks: a time taken there leaves them out."""
     with serve("examples.when_it_runs.two_middlewares:app") as server:
-        httpx.post(f"{server.url}/task")
+        client.post(f"{server.url}/task")
         server.wait_for("send_receipt: started")
-        returned, started = order(server, "call_next has returned", "started")
+        returned, started = positions(server, "call_next has returned", "started")
     assert returned < started
 
 
 def test_an_asgi_middleware_is_done_after_the_tasks():
     """In an ASGI middleware `await self.app(...)` returns after the tasks: a time taken there includes them."""
     with serve("examples.when_it_runs.two_middlewares:app") as server:
-        httpx.post(f"{server.url}/task")
+        client.post(f"{server.url}/task")
         server.wait_for("ASGI middleware: the app has returned")
-        done, returned = order(server, "send_receipt: done", "ASGI middleware")
+        done, returned = positions(server, "send_receipt: done", "ASGI middleware")
     assert done < returned
 
 
 def test_the_task_of_a_middleware_runs_before_those_of_the_endpoint():
     """A task that a middleware sets as `response.background` runs before the endpoint's, which it does not replace."""
     with serve("examples.when_it_runs.task_of_a_middleware:app") as server:
-        httpx.post(f"{server.url}/task")
+        client.post(f"{server.url}/task")
         server.wait_for("send_receipt: done")
-        audit, receipt = order(server, "write_audit_log: /task 200", "send_receipt")
+        audit, receipt = positions(server, "write_audit_log: /task 200", "send_receipt")
     assert audit < receipt
 
 
@@ -159,14 +159,14 @@ def test_a_client_that_leaves_before_the_response_does_not_stop_the_task():
     """The client leaves before the endpoint has answered: the endpoint goes on, and its task runs."""
     with serve("examples.when_it_runs.client_gone:app") as server:
         with pytest.raises(httpx.ReadTimeout):
-            httpx.get(f"{server.url}/summary", timeout=0.2)
+            client.get(f"{server.url}/summary", timeout=0.2)
         server.wait_for("record_export: done")
 
 
 def test_a_client_that_leaves_during_a_stream_ends_it_and_the_task_runs():
     """The client leaves during a stream: under uvicorn the generator is cancelled, and the task runs."""
     with serve("examples.when_it_runs.client_gone:app") as server:
-        with httpx.stream("GET", f"{server.url}/export") as response:
+        with client.stream("GET", f"{server.url}/export") as response:
             next(response.iter_text())
         server.wait_for("record_export: done")
         server.stop()
@@ -176,7 +176,7 @@ def test_a_client_that_leaves_during_a_stream_ends_it_and_the_task_runs():
 def test_a_client_that_leaves_after_the_response_does_not_stop_the_task():
     """The client has its response and leaves: the task runs to its end."""
     with serve("examples.when_it_runs.client_gone:app") as server:
-        with httpx.Client(base_url=server.url) as client:
+        with new_client(base_url=server.url) as client:
             client.get("/summary")
         left = time.monotonic()
         done = server.wait_for("record_export: done")
@@ -186,7 +186,7 @@ def test_a_client_that_leaves_after_the_response_does_not_stop_the_task():
 def test_a_task_may_add_a_task():
     """A task may add a task to the same `BackgroundTasks`: it runs after all others."""
     with serve("examples.when_it_runs.a_task_adds_a_task:app") as server:
-        httpx.post(f"{server.url}/orders")
+        client.post(f"{server.url}/orders")
         server.wait_for("send_receipt: done")
         printed = [line.text for line in server.lines if line.text.endswith(": done")]
     assert printed == ["charge_card: done", "clear_basket: done", "send_receipt: done"]
@@ -195,7 +195,7 @@ def test_a_task_may_add_a_task():
 def test_a_task_cannot_change_the_response():
     """A task that changes the status or a header of the response changes nothing that the client gets."""
     with serve("examples.when_it_runs.too_late_to_change:app") as server:
-        answer = httpx.post(f"{server.url}/task")
+        answer = client.post(f"{server.url}/task")
         server.wait_for("mark_as_failed: done")
     assert answer.status_code == 200
     assert answer.headers["x-receipt"] == "queued"

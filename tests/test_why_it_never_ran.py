@@ -1,19 +1,18 @@
 """The statements of docs/why-it-never-ran.md."""
 
-import httpx
 import pytest
 from websockets.sync.client import connect
 
-from runner import ServerError, serve
+from runner import ServerError, client, serve
 from tests.older import serve_with_fastapi
-from tests.terminal import story
+from tests.terminal import stop_and_read
 
 
 def test_an_endpoint_that_raises_drops_its_tasks():
     """An endpoint that raises after `add_task` drops the task, and nothing is logged."""
     with serve("examples.why_it_never_ran.raised_after:app") as server:
-        answer = httpx.get(f"{server.url}/raised/tea")
-        assert story(server, "write_audit_log") == []
+        answer = client.get(f"{server.url}/raised/tea")
+        assert stop_and_read(server, "write_audit_log") == []
         assert not any("ERROR" in line.text for line in server.lines)
     assert answer.status_code == 404
 
@@ -22,17 +21,19 @@ def test_an_endpoint_that_raises_drops_its_tasks():
 def test_an_endpoint_that_returns_an_error_runs_them(how: str):
     """An endpoint that returns runs them, whatever the status of the response that it returns or sets."""
     with serve("examples.why_it_never_ran.raised_after:app") as server:
-        answer = httpx.get(f"{server.url}/{how}/tea")
-        assert story(server, "write_audit_log") == [f"write_audit_log: {how}, tea"]
+        answer = client.get(f"{server.url}/{how}/tea")
+        assert stop_and_read(server, "write_audit_log") == [
+            f"write_audit_log: {how}, tea"
+        ]
     assert answer.status_code == 404
 
 
 def test_the_response_of_an_exception_handler_brings_a_task():
     """The task of the handler's response runs; what the endpoint had added does not."""
     with serve("examples.why_it_never_ran.work_on_error:app") as server:
-        answer = httpx.post(f"{server.url}/orders/tea")
-        assert story(server, "reorder") == ["reorder: tea"]
-        assert story(server, "send_receipt") == []
+        answer = client.post(f"{server.url}/orders/tea")
+        assert stop_and_read(server, "reorder") == ["reorder: tea"]
+        assert stop_and_read(server, "send_receipt") == []
     assert answer.status_code == 409
     assert answer.json() == {"detail": "tea is out of stock"}
 
@@ -40,59 +41,59 @@ def test_the_response_of_an_exception_handler_brings_a_task():
 def test_a_request_that_fails_validation_drops_the_tasks_of_dependencies():
     """A request that gets a 422 drops the tasks that a dependency has added already."""
     with serve("examples.why_it_never_ran.not_validated:app") as server:
-        answer = httpx.get(f"{server.url}/orders", params={"limit": "many"})
+        answer = client.get(f"{server.url}/orders", params={"limit": "many"})
         server.wait_for("audit: task added")
-        assert story(server, "write_audit_log") == []
+        assert stop_and_read(server, "write_audit_log") == []
     assert answer.status_code == 422
 
 
 def test_a_request_that_passes_runs_the_task_of_a_dependency():
     """A request that passes runs the task of a dependency, also if the endpoint itself has no `BackgroundTasks`."""
     with serve("examples.why_it_never_ran.not_validated:app") as server:
-        httpx.get(f"{server.url}/orders")
-        [line] = story(server, "write_audit_log")
+        client.get(f"{server.url}/orders")
+        [line] = stop_and_read(server, "write_audit_log")
     assert line == "write_audit_log: added in a dependency"
 
 
 def test_a_response_that_fails_validation_drops_the_tasks():
     """A response that does not fit its model is a 500, and the tasks are dropped."""
     with serve("examples.why_it_never_ran.not_validated:app") as server:
-        answer = httpx.get(f"{server.url}/receipt")
+        answer = client.get(f"{server.url}/receipt")
         server.wait_for("ResponseValidationError")
-        assert story(server, "write_audit_log") == []
+        assert stop_and_read(server, "write_audit_log") == []
     assert answer.status_code == 500
 
 
 def test_a_response_with_a_background_replaces_the_tasks():
     """`Response(background=...)` replaces what `add_task` has noted, without a word."""
     with serve("examples.why_it_never_ran.own_response:app") as server:
-        httpx.post(f"{server.url}/replaced")
-        assert story(server, "send_receipt") == ["send_receipt: done"]
-        assert story(server, "write_audit_log") == []
+        client.post(f"{server.url}/replaced")
+        assert stop_and_read(server, "send_receipt") == ["send_receipt: done"]
+        assert stop_and_read(server, "write_audit_log") == []
 
 
 @pytest.mark.parametrize("path", ["/kept", "/handed-over"])
 def test_a_response_without_a_background_or_with_the_same_keeps_them(path: str):
     """A response without `background` keeps the tasks, and so does one that is given the `BackgroundTasks` itself."""
     with serve("examples.why_it_never_ran.own_response:app") as server:
-        httpx.post(f"{server.url}{path}")
-        assert story(server, "write_audit_log") == ["write_audit_log: done"]
-        assert story(server, "send_receipt") == ["send_receipt: done"]
+        client.post(f"{server.url}{path}")
+        assert stop_and_read(server, "write_audit_log") == ["write_audit_log: done"]
+        assert stop_and_read(server, "send_receipt") == ["send_receipt: done"]
 
 
 def test_a_task_added_after_yield_never_runs():
     """A task that a dependency adds after `yield` never runs; one added before it does."""
     with serve("examples.why_it_never_ran.after_yield:app") as server:
-        httpx.post(f"{server.url}/orders")
+        client.post(f"{server.url}/orders")
         server.wait_for("audit: task added after yield")
-        assert story(server, "write") == ["write_audit_log: added before yield"]
+        assert stop_and_read(server, "write") == ["write_audit_log: added before yield"]
 
 
 def test_with_fastapi_0_117_a_task_added_after_yield_ran():
     """With FastAPI 0.117, where dependencies ended before the tasks, it ran."""
     target = "examples.why_it_never_ran.after_yield:app"
     with serve_with_fastapi("0.117.1", target) as server:
-        httpx.post(f"{server.url}/orders")
+        client.post(f"{server.url}/orders")
         server.wait_for("write_audit_log: added after yield")
 
 
@@ -100,9 +101,9 @@ def test_with_fastapi_0_105_it_did_not_run_either():
     """With FastAPI 0.105 it did not run either."""
     target = "examples.why_it_never_ran.after_yield:app"
     with serve_with_fastapi("0.105.0", target) as server:
-        httpx.post(f"{server.url}/orders")
+        client.post(f"{server.url}/orders")
         server.wait_for("audit: task added after yield")
-        assert story(server, "write") == ["write_audit_log: added before yield"]
+        assert stop_and_read(server, "write") == ["write_audit_log: added before yield"]
 
 
 def test_the_tasks_of_a_websocket_never_run():
@@ -111,7 +112,7 @@ def test_the_tasks_of_a_websocket_never_run():
         with connect(server.url.replace("http", "ws") + "/chat") as websocket:
             assert websocket.recv() == "hello"
         server.wait_for("chat: closed")
-        assert story(server, "archive_chat") == []
+        assert stop_and_read(server, "archive_chat") == []
         assert not any("ERROR" in line.text for line in server.lines)
 
 
@@ -126,8 +127,8 @@ def test_a_websocket_endpoint_goes_on_after_close():
 def test_without_its_annotation_the_parameter_is_not_filled_in():
     """Without the annotation the default stays in its place, and the tasks added to it never run."""
     with serve("examples.why_it_never_ran.not_injected:app") as server:
-        answers = [httpx.post(f"{server.url}/not-annotated").json() for _ in range(3)]
-        assert story(server, "send_receipt") == []
+        answers = [client.post(f"{server.url}/not-annotated").json() for _ in range(3)]
+        assert stop_and_read(server, "send_receipt") == []
     assert answers == [{"never run": 1}] * 3
 
 
@@ -135,7 +136,7 @@ def test_without_it_the_client_may_send_one():
     """It is a query parameter then: what a client sends as one takes its place, and is a 500."""
     with serve("examples.why_it_never_ran.not_injected:app") as server:
         sent = {"background_tasks": "tea"}
-        answer = httpx.post(f"{server.url}/not-annotated", params=sent)
+        answer = client.post(f"{server.url}/not-annotated", params=sent)
         server.wait_for("'str' object has no attribute 'add_task'")
     assert answer.status_code == 500
 
@@ -143,8 +144,8 @@ def test_without_it_the_client_may_send_one():
 def test_with_the_annotation_a_default_does_no_harm():
     """With the annotation a default such as `None` does no harm."""
     with serve("examples.why_it_never_ran.not_injected:app") as server:
-        answer = httpx.post(f"{server.url}/optional")
-        assert story(server, "send_receipt") == ["send_receipt: done"]
+        answer = client.post(f"{server.url}/optional")
+        assert stop_and_read(server, "send_receipt") == ["send_receipt: done"]
     assert answer.json() == {"will run": 1}
 
 
@@ -166,6 +167,6 @@ def test_an_optional_annotation_is_an_error_at_the_start(tmp_path):
 def test_tasks_of_your_own_run_only_with_a_response_that_takes_them():
     """A `BackgroundTasks` that you have made yourself runs only as the `background` of the response."""
     with serve("examples.why_it_never_ran.of_its_own:app") as server:
-        httpx.post(f"{server.url}/forgotten")
-        httpx.post(f"{server.url}/taken-along")
-        assert story(server, "send_receipt") == ["send_receipt: taken along"]
+        client.post(f"{server.url}/forgotten")
+        client.post(f"{server.url}/taken-along")
+        assert stop_and_read(server, "send_receipt") == ["send_receipt: taken along"]

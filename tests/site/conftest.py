@@ -8,9 +8,9 @@ from resource import RUSAGE_CHILDREN, getrusage
 import pytest
 from playwright.sync_api import Browser, BrowserContext
 
+from button.markup import BUILT
 from tests.site.building import build, serve_static
-from tests.site.pages import Page, pages_of
-from theme.timeline import RUNTIME
+from tests.site.built import Page, pages_of
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ def site_url(site: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def reader(browser: Browser, site_url: str) -> Iterator[BrowserContext]:
     """One reader for all tests, whose browser keeps what it has loaded once."""
-    if not RUNTIME.exists():
+    if not BUILT.exists():
         pytest.skip("needs the runtime of the Run button: make, with npm and PyPI")
     size = {"width": 1280, "height": 1000}
     context = browser.new_context(base_url=site_url, viewport=size)

@@ -13,9 +13,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from runner.server import ROOT
+from runner.process import ROOT
 from tests.site.building import CHROMIUM, build, serve_static
-from tests.site.test_browser import PATHS
+from tests.test_browser import PATHS
 
 WANTED = {
     ("mobile", "performance"): 95,

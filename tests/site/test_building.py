@@ -9,9 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from runner.server import ROOT, free_port, start
+from runner import client
+from runner.process import ROOT, free_port, start
 from tests.site.building import build
-from tests.site.pages import Page, pages_of
+from tests.site.built import Page, pages_of
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +58,7 @@ def test_a_change_is_served_without_a_restart(copy: Path):
     command = ["make", "serve", *made, f"in_venv={bin_folder}/"]
     with start([*command, f"PORT={free_port()}"], cwd=copy) as server:
         for part, old, new, where in CHANGES:
-            before = httpx.get(server.url + where).text
+            before = client.get(server.url + where).text
             file = copy / part
             file.write_text(file.read_text().replace(old, new))
             deadline = time.monotonic() + 20
@@ -69,7 +70,7 @@ def test_a_change_is_served_without_a_restart(copy: Path):
 def served(url: str) -> str | None:
     """The text; None while the server restarts, as it does for the theme's code."""
     try:
-        return httpx.get(url).text
+        return client.get(url).text
     except httpx.TransportError:
         return None
 

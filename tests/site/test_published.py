@@ -4,18 +4,18 @@ import ast
 import textwrap
 from pathlib import Path
 
+from runner.process import ROOT
 from runner.scenes import SCENES
-from runner.server import ROOT
-from tests.site.pages import claims_of, page_of
+from tests.pages import EXAMPLES, PAGES, TESTS, claims_of, page_of
 
-EXAMPLES = sorted(
+FILES = sorted(
     file
-    for file in (ROOT / "examples").rglob("*.*")
+    for file in EXAMPLES.rglob("*.*")
     if file.suffix in (".py", ".yaml") and file.name != "__init__.py"
 )
 SOURCES = {
     file: file.read_text().splitlines()
-    for file in [*EXAMPLES, *sorted((ROOT / "tests").rglob("test_*.py"))]
+    for file in [*FILES, *sorted(TESTS.rglob("test_*.py"))]
 }
 
 
@@ -54,15 +54,17 @@ def test_a_block_titled_as_a_file_is_the_whole_file(pages):
                 assert block.title, (page, "a Python block without a title", block)
                 assert block.text == file.read_text(), (page, block.title)
                 shown.add(file)
-    assert shown == set(EXAMPLES)
+    assert shown == set(FILES)
 
 
 def test_every_example_is_exercised_by_the_tests_of_its_page():
-    for file in EXAMPLES:
+    for file in FILES:
         folder, name = file.parent.name, file.stem
         if name.startswith("test_") or file.suffix != ".py":
             continue  # is itself a test, and pytest runs it in a session; or no program
-        tests = claims_of(page_of(f"{folder}/{name}")).read_text()
+        claims = claims_of(page_of(f"{folder}/{name}"))
+        assert claims, file
+        tests = claims.read_text()
         strings = {
             node.value
             for node in ast.walk(ast.parse(tests))
@@ -79,10 +81,7 @@ def test_every_claim_of_a_page_is_shown_as_a_proof(pages):
     shown = {
         block.title for page in pages for block in page.blocks if "::" in block.title
     }
-    for page in sorted((ROOT / "docs").rglob("*.md")):
-        module = claims_of(str(page.relative_to(ROOT / "docs").with_suffix("")))
-        if not module.exists():
-            continue
+    for module in filter(None, map(claims_of, PAGES)):
         for node in ast.parse(module.read_text()).body:
             if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
                 assert f"{module.relative_to(ROOT)}::{node.name}" in shown

@@ -1,0 +1,1 @@
+"""What each way of running a job loses when something is killed, and how fast it is."""

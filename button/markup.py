@@ -1,0 +1,26 @@
+"""What a page holds of the Run button: the element that ``element.js`` brings to life."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from xml.etree.ElementTree import Element, tostring
+
+from recording.model import Scene
+
+BUILT = Path(__file__).parent.parent / "theme" / "overrides" / "assets" / "run"
+"""The folder that ``build.mjs`` makes. Without it no page has a button."""
+
+
+def button(scene: Scene) -> str:
+    """The element that runs the scene in the page, unless the imitation would mislead."""
+    if scene.not_in_browser or not BUILT.is_dir():
+        return ""
+    element = Element(
+        "run-scene",
+        {
+            "example": scene.example,
+            "requests": json.dumps([asdict(request) for request in scene.requests]),
+            "megabytes": (BUILT / "megabytes.txt").read_text(),
+        },
+    )
+    return tostring(element, encoding="unicode", short_empty_elements=False)

@@ -1,0 +1,224 @@
+"""What a run is, and the file that it is kept in: the only place that knows either.
+
+All times are in seconds, and those of a `Run` count from the sending of its first request.
+"""
+
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass, is_dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+RECORDINGS = Path(__file__).parent.parent / "docs" / "recordings"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request of a scene, sent by a client of its own unless it says otherwise."""
+
+    method: str
+    path: str
+    json: Any = None
+    after: str = ""
+    """Sent when the server has printed this; empty: at once."""
+    delay: float = 0
+    """Seconds to wait before sending, counted from then."""
+    pause: float = 0
+    """Seconds for which the client reads nothing of the response's body."""
+    same_connection: bool = False
+    """Whether it is sent on the connection of the request before it."""
+    leaves: bool = False
+    """Whether the client goes away after that, without having read it."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An example, named ``page/example``, and its requests in the order sent."""
+
+    example: str
+    requests: tuple[Request, ...]
+    not_in_browser: str = ""
+    """Why the browser's imitation would not show what a server does; empty: it does."""
+    name: str = ""
+    """Named as its example, unless the example has several scenes."""
+    until: str = ""
+    """Over when the server has printed this; empty: when all background tasks have ended."""
+
+
+@dataclass
+class Exchange:
+    """What the client of one request saw, and when the server was done with it."""
+
+    method: str
+    path: str
+    sent: float
+    received: float | None = None
+    """When the client had the whole response, lost it, or left; None: not yet."""
+    handed_over: float | None = None
+    """When the server had handed over the whole response; None: not yet."""
+    status: int | None = None
+    """None: no response came."""
+    error: str | None = None
+    """The class of the client's exception."""
+    left: bool = False
+    """Whether the client went away without having read the response."""
+    body: str = ""
+
+
+@dataclass
+class Call:
+    """One call of a function: a task, what a task called, a dependency or a stream."""
+
+    function: str
+    lane: str
+    """Where it ran: one of those in `recording.watching`."""
+    open: bool
+    """Whether it is a generator, which is open and does not run all the time."""
+    start: float
+    end: float
+    error: str | None = None
+    """The class of the exception that it ended with."""
+
+
+@dataclass
+class Printed:
+    """One line of the example's standard output."""
+
+    time: float
+    text: str
+
+
+@dataclass
+class Run:
+    """What happened when the requests of a scene were sent once."""
+
+    exchanges: list[Exchange]
+    calls: list[Call]
+    printed: list[Printed]
+
+
+@dataclass
+class MadeWith:
+    """What something was recorded with: versions by name, and how many cores."""
+
+    versions: dict[str, str]
+    cores: int
+
+    @classmethod
+    def here(cls, *packages: str) -> "MadeWith":
+        """This machine's Python and cores, and the installed versions of the packages."""
+        versions = {name: version(name) for name in packages}
+        versions = {"Python": platform.python_version(), **versions}
+        return cls(versions, os.cpu_count() or 1)
+
+    def __str__(self) -> str:
+        used = ", ".join(f"{what} {v}" for what, v in self.versions.items())
+        return f"{used}; {self.cores} cores"
+
+
+@dataclass
+class Recording:
+    """A scene and what happened when it was performed."""
+
+    scene: Scene
+    made_with: MadeWith
+    run: Run
+
+
+@dataclass
+class Latency:
+    """How long requests waited while the server did something."""
+
+    name: str
+    lane: str
+    seconds: list[float]
+
+
+@dataclass
+class Latencies:
+    """Several of them, from one run."""
+
+    made_with: MadeWith
+    series: list[Latency]
+
+
+@dataclass
+class Killed:
+    """What became of the accepted jobs when something was killed and started again."""
+
+    accepted: int
+    lost: int
+    twice: int
+    """How many were started more than once."""
+    seconds: float | None
+    """From the kill to the last job done; None: some are lost."""
+    fates: str
+    """A letter for each job, in the order of its number: done ``b``efore the kill,
+    ``a``fter it, started ``t``wice, or ``l``ost."""
+
+
+@dataclass
+class Speed:
+    """How fast a way is with one worker, whose jobs take 0.05 s, ten at a time."""
+
+    accepted: float
+    """Requests answered in a second, by an app whose worker does not run."""
+    done: float
+    """Jobs done in a second."""
+    pickup: float
+    """Median seconds from the request to the first line of its job."""
+
+
+@dataclass
+class Outcome:
+    """What one way lost at each kill, and how fast it was."""
+
+    name: str
+    settings: str
+    """"of the page" or "default"; empty: there are none."""
+    kills: dict[str, Killed]
+    """By what was killed."""
+    speed: Speed
+
+
+@dataclass
+class Bench:
+    """All ways, measured in one run."""
+
+    made_with: MadeWith
+    outcomes: list[Outcome]
+
+
+def path_of(name: str) -> Path:
+    """The file of a recording, named as ``multiple_tasks/in_order``."""
+    return RECORDINGS / f"{name}.json"
+
+
+def load(kind: type[T], name: str) -> T:
+    """The kept recording of that name. Raises `FileNotFoundError` if there is none."""
+    return read(kind, json.loads(path_of(name).read_text()))
+
+
+def save(name: str, recording: Recording | Latencies | Bench) -> None:
+    """Keep a recording in place of the one of that name."""
+    file = path_of(name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(asdict(recording), indent=1) + "\n")
+
+
+def read(kind: type[T], data: Any) -> T:
+    """What `dataclasses.asdict` and JSON made of a value of that type, as it was."""
+    value: Any = data
+    of = get_args(kind)
+    if is_dataclass(kind):
+        types = get_type_hints(kind)
+        value = kind(**{name: read(types[name], part) for name, part in data.items()})
+    elif get_origin(kind) in (list, tuple):
+        value = get_origin(kind)(read(of[0], part) for part in data)  # type: ignore[misc]
+    elif get_origin(kind) is dict:
+        value = {name: read(of[1], part) for name, part in data.items()}
+    return value  # type: ignore[no-any-return]

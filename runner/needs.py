@@ -1,0 +1,142 @@
+"""What examples need to run: a server, other packages, a worker beside them. One table."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from runner.process import PYTHON, ROOT, Server, complete, start
+from runner.services import Service
+
+_REDIS = "redis://127.0.0.1:{port}"
+_RABBITMQ = "amqp://guest:guest@127.0.0.1:{port}/%2F"
+_POSTGRESQL = "postgresql://postgres@127.0.0.1:{port}/{database}"
+_PROCRASTINATE = ("procrastinate", "--app", "{module}.queue")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needs:
+    """What an example needs beside the packages that all have."""
+
+    service: str = ""
+    """The server: a function of `runner.services`."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Its environment; ``{port}`` is the server's, ``{database}`` one of PostgreSQL's,
+    ``{folder}`` an empty folder for files."""
+    packages: str = ""
+    """The folder in `examples` whose ``requirements.txt`` does not go with the others;
+    `make` installs it into a folder of that name under ``.cache``."""
+    sqlite: tuple[int, int, int] = (0, 0, 0)
+    """The oldest SQLite that does, with Python 3.12 or newer."""
+    worker: tuple[str, ...] = ()
+    """The command of its worker after ``python -m``; ``{module}`` is the example's."""
+    ready: str = ""
+    """What a process beside the app prints when it is ready: a regular expression."""
+    prepare: tuple[str, ...] = ()
+    """A command after ``python -m`` to run once, before the app."""
+
+    def missing(self) -> str:
+        """What is to be installed first, in words; empty: nothing."""
+        if self.packages and not (self._installed / self.packages).exists():
+            return f"needs {self.packages}: make .cache/{self.packages}"
+        if sys.version_info >= (3, 12) and sqlite3.sqlite_version_info < self.sqlite:
+            return f"needs SQLite {'.'.join(map(str, self.sqlite))}, or Python 3.11"
+        return ""
+
+    def settings(
+        self, service: Service | None, folder: Path, database: str = "postgres"
+    ) -> dict[str, str]:
+        """The environment of the example and of what runs beside it."""
+        values = {"folder": folder, "database": database}
+        values["port"] = service.port if service else ""
+        env = {name: value.format(**values) for name, value in self.env.items()}
+        return env | ({"PYTHONPATH": str(self._installed)} if self.packages else {})
+
+    @property
+    def _installed(self) -> Path:
+        return ROOT / ".cache" / self.packages
+
+
+_DURABLE = Needs(env={"DATABASE": "{folder}/jobs.db"})
+
+NEEDS = {
+    "durable_on_one_machine": _DURABLE,
+    "durable_on_one_machine/workflows": Needs(env=_DURABLE.env, sqlite=(3, 42, 0)),
+    "many_machines": Needs(
+        service="rabbitmq",
+        env={
+            "RABBITMQ": _RABBITMQ,
+            "DATABASE": "sqlite+aiosqlite:///{folder}/shop.db?timeout=60",
+        },
+        worker=("taskiq", "worker", "examples.many_machines.tasks:broker"),
+        ready="Listening started|Startup completed",
+    ),
+    "with_postgresql": Needs(
+        service="postgresql",
+        env={"DATABASE": _POSTGRESQL},
+        worker=(*_PROCRASTINATE, "worker"),
+        ready="Starting worker",
+        prepare=(*_PROCRASTINATE, "schema", "--apply"),
+    ),
+    "celery": Needs(
+        service="redis",
+        env={"BROKER": _REDIS},
+        packages="celery",
+        worker=("celery", "--app", "{module}.queue", "worker", "--loglevel", "INFO"),
+        ready="celery@.* ready",
+    ),
+    "arq": Needs(
+        service="redis",
+        env={"REDIS": _REDIS},
+        packages="arq",
+        worker=("arq", "{module}.WorkerSettings"),
+        ready="Starting worker",
+    ),
+    "dramatiq": Needs(
+        service="rabbitmq",
+        env={"RABBITMQ": _RABBITMQ},
+        packages="dramatiq",
+        worker=("dramatiq", "{module}"),
+        ready="ready for action",
+    ),
+    "rq": Needs(
+        service="redis",
+        env={"REDIS": _REDIS, "RQ_REDIS_URL": _REDIS},
+        packages="rq",
+        worker=(
+            *("rq.cli", "worker", "--path", "."),
+            *("--maintenance-interval", "5", "--job-monitoring-interval", "5"),
+            *("--worker-ttl", "20"),
+        ),
+        ready="Listening on",
+    ),
+}
+"""By example, named ``page/example``, or by the folder of all examples of a page."""
+
+
+def needs_of(target: str) -> Needs:
+    """What a target such as ``examples.rq.receipts:app``, or its module, needs."""
+    _, folder, example = target.partition(":")[0].split(".")
+    return NEEDS.get(f"{folder}/{example}") or NEEDS.get(folder) or Needs()
+
+
+def prepare(needs: Needs, module: str, env: Mapping[str, str]) -> None:
+    """Do what is to be done once. Raises `ServerError` if it fails."""
+    if needs.prepare:
+        complete(_command(needs.prepare, module), env=env)
+
+
+def start_worker(
+    needs: Needs, module: str, env: Mapping[str, str], *options: str
+) -> AbstractContextManager[Server]:
+    """Run the worker until the end of the block, which begins when it is ready."""
+    command = _command(needs.worker, module)
+    return start((*command, *options), env=env, ready=needs.ready)
+
+
+def _command(parts: tuple[str, ...], module: str) -> tuple[str, ...]:
+    return (*PYTHON, *(part.format(module=module) for part in parts))

@@ -1,0 +1,268 @@
+"""Starts processes quickly, and ends them whatever becomes of the one that asked.
+
+The nursery is one child process of that one. It imports what most examples need, which is
+most of what a start costs, and then follows the orders on its standard input, a socket: to
+fork itself and be ``python -m MODULE``, or to start any other command. When its input
+closes, whatever closed it, it sends SIGKILL to the group of each process that still runs.
+
+Each process leads a group and a session of its own. What a forked one finds is what one
+started by hand finds, but for the modules that are imported already, and its command line
+as the system lists it.
+"""
+
+import atexit
+import importlib
+import io
+import json
+import os
+import pwd
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+FORKED = ("uvicorn", "taskiq", "procrastinate", "runner.watched")
+"""The modules that are forked rather than started anew."""
+
+_IMPORTED = (
+    "uvicorn.main",
+    "fastapi",
+    "sqlalchemy.ext.asyncio",
+    "aiosqlite",
+    "httpx",
+    "dbos",
+    "procrastinate.cli",
+    "taskiq.__main__",
+    "taskiq.cli.worker.run",
+    "taskiq_aio_pika",
+    "taskiq_fastapi",
+    "opentelemetry.sdk.trace.export",
+)
+_HONOURED = {"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
+"""Python's own variables that a forked process follows; any other has it started anew."""
+
+
+class Process:
+    """A process that the nursery has started and will end, if nobody else does."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        output: int,
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        user: str | None = None,
+        fork: bool = True,
+    ) -> None:
+        """Run the command in the folder `cwd`, with only `env` in its environment.
+
+        What it prints goes to the descriptor `output`. It runs as `user`, if one is named.
+        ``PYTHON -m MODULE …`` with a module of `FORKED` is forked, if `fork` does not
+        forbid it. A command that is not there ends with 127, as in a shell.
+        """
+        module = ""
+        if fork and tuple(command[:2]) == (sys.executable, "-m"):
+            asked = {name for name in env if name.startswith("PYTHON")}
+            module = command[2] if asked <= _HONOURED else ""
+        order = {
+            "module": module if module in FORKED else "",
+            "command": list(command),
+            "cwd": str(cwd),
+            "env": dict(env),
+            "user": user,
+        }
+        self._status, theirs = socket.socketpair()
+        with theirs:
+            _nursery(os.getpid()).send(order, output, theirs.fileno())
+        self._told = self._status.makefile()
+        self._code: int | None = None
+        pid = self._told.readline()
+        if not pid:
+            raise RuntimeError("the nursery has ended")
+        self.pid = int(pid)
+
+    def send_signal(self, sent: signal.Signals) -> None:
+        """Send a signal to the process, unless it has ended."""
+        if self.poll() is None:
+            with suppress(ProcessLookupError):  # ended this moment
+                os.kill(self.pid, sent)
+
+    def kill_group(self) -> None:
+        """Send SIGKILL to the process and all of its group that are left."""
+        _kill_group(self.pid, signal.SIGKILL)
+
+    def poll(self) -> int | None:
+        """The exit code, or minus the signal that ended it; None while it runs."""
+        with suppress(subprocess.TimeoutExpired):
+            return self.wait(0)
+        return None
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end; return the exit code, or minus the signal that ended it.
+
+        Raises `subprocess.TimeoutExpired` if it still runs after `timeout` seconds.
+        """
+        if self._code is None:
+            if not select.select([self._status], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired([], timeout or 0)
+            self._code = int(self._told.readline() or -signal.SIGKILL)
+            self._told.close()
+            self._status.close()
+        return self._code
+
+
+class _Nursery:
+    """The owner's side: starts the nursery, and gives it orders."""
+
+    def __init__(self) -> None:
+        self._input, theirs = socket.socketpair()
+        self._one_at_a_time = threading.Lock()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__],
+                stdin=theirs.fileno(),
+                start_new_session=True,  # Ctrl-C in the owner's terminal is not for it
+            )
+        atexit.register(self._end)
+
+    def _end(self) -> None:
+        self._input.close()
+        self._process.wait()
+
+    def send(self, order: dict[str, Any], *descriptors: int) -> None:
+        words = json.dumps(order).encode()
+        with self._one_at_a_time:
+            length = len(words).to_bytes(4, "big")
+            socket.send_fds(self._input, [length], list(descriptors))
+            self._input.sendall(words)
+
+
+@cache
+def _nursery(_owner: int) -> _Nursery:
+    """That of this process; a forked one has one of its own."""
+    return _Nursery()
+
+
+def main() -> None:
+    """Be the nursery, or in a forked process what was ordered."""
+    own = {str(Path(__file__).parent), *os.environ.get("PYTHONPATH", "").split(":")}
+    path = [folder for folder in sys.path if folder not in own]
+    for module in _IMPORTED:
+        importlib.import_module(module)
+    if order := _follow_orders():
+        _become(order, path)
+
+
+def _follow_orders() -> dict[str, Any] | None:
+    """Fork on order until the input ends. In a forked process, return its order."""
+    orders = socket.socket(fileno=os.dup(0))
+    wake, waker = socket.socketpair()
+    waker.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(waker.fileno())
+    running: dict[int, socket.socket] = {}
+    left: set[int] = set()
+    while True:
+        ready, _, _ = select.select([orders, wake], [], [])
+        if wake in ready:
+            wake.recv(4096)
+            for pid in [pid for pid in running if _has_ended(pid, running[pid])]:
+                running.pop(pid).close()
+                if _kill_group(pid, 0):
+                    left.add(pid)
+        if orders not in ready:
+            continue
+        length, descriptors, _, _ = socket.recv_fds(orders, 4, 2)
+        if not length:
+            break
+        words = orders.recv(int.from_bytes(length, "big"), socket.MSG_WAITALL)
+        output, status = descriptors
+        if pid := os.fork():
+            os.close(output)
+            running[pid] = socket.socket(fileno=status)
+            running[pid].sendall(b"%d\n" % pid)
+            continue
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.dup2(output, 1)
+        for one in (orders, wake, waker, *running.values()):
+            one.close()
+        os.close(output)
+        os.close(status)
+        order: dict[str, Any] = json.loads(words)
+        return order
+    for group in left.union(running):
+        _kill_group(group, signal.SIGKILL)
+    return None
+
+
+def _has_ended(pid: int, status: socket.socket) -> bool:
+    """Whether the process has; if so its owner is told how."""
+    ended, code = os.waitpid(pid, os.WNOHANG)
+    if not ended:
+        return False
+    with suppress(BrokenPipeError):  # the owner does not ask any more
+        status.sendall(b"%d\n" % os.waitstatus_to_exitcode(code))
+    return True
+
+
+def _kill_group(group: int, sent: int) -> bool:
+    """Send a signal to a process group; whether there is anybody in it."""
+    try:
+        os.killpg(group, sent)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _become(order: dict[str, Any], path: list[str]) -> None:
+    """Be what was ordered, as if started by hand in that folder and environment."""
+    os.setsid()
+    os.chdir(order["cwd"])
+    os.dup2(1, 2)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
+    if order["user"]:
+        user = pwd.getpwnam(order["user"])
+        os.setgroups([])
+        os.setgid(user.pw_gid)
+        os.setuid(user.pw_uid)
+    command, env = order["command"], order["env"]
+    if not order["module"]:
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores these two
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        try:
+            os.execvpe(command[0], command, env)
+        except OSError as error:
+            os.write(2, f"{command[0]}: {error.strerror}\n".encode())
+            os._exit(127)
+    os.environ.clear()
+    os.environ.update(env)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = _unbuffered(1, "strict")
+    sys.stderr = _unbuffered(2, "backslashreplace")
+    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
+    sys.dont_write_bytecode = bool(env.get("PYTHONDONTWRITEBYTECODE"))
+    sys.path[:] = [order["cwd"], *path]
+    sys.argv[:] = ["-m", *command[3:]]
+    runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
+
+
+def _unbuffered(descriptor: int, errors: str) -> io.TextIOWrapper:
+    """A standard stream as Python makes it with PYTHONUNBUFFERED."""
+    raw: Any = open(descriptor, "wb", buffering=0, closefd=False)  # noqa: SIM115
+    return io.TextIOWrapper(raw, "utf-8", errors, write_through=True)
+
+
+if __name__ == "__main__":
+    main()

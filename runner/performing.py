@@ -1,0 +1,116 @@
+"""Performs the scenes under a real uvicorn and keeps what happened: ``make record``."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import httpx
+
+from recording.model import (
+    Exchange,
+    MadeWith,
+    Recording,
+    Request,
+    Run,
+    Scene,
+    load,
+    path_of,
+    read,
+    save,
+)
+from recording.shape import shape
+from recording.watching import NUMBER, Event, calls, handed_over, printed, since
+from runner.clients import new_client
+from runner.process import PYTHON, Server, start
+from runner.scenes import SCENES
+
+
+def perform(scene: Scene) -> Recording:
+    """Run a scene once."""
+    with tempfile.TemporaryDirectory() as folder:
+        events = Path(folder, "events")
+        events.touch()
+        target = f"examples.{scene.example.replace('/', '.')}:app"
+        command = (*PYTHON, "runner.watched", target)
+        with start(command, env={"EVENTS": str(events)}) as server:
+            exchanges = _send(scene, server)
+            if scene.until:
+                server.wait_for(scene.until)
+            server.stop(timeout=30)  # uvicorn waits for running tasks
+        lines = events.read_text().splitlines()
+    seen = [read(Event, json.loads(line)) for line in lines]
+    begin = exchanges[0].sent
+    handed = handed_over(seen, begin)
+    for number, exchange in enumerate(exchanges):
+        exchange.sent = since(begin, exchange.sent)
+        exchange.received = since(begin, exchange.received or 0)
+        exchange.handed_over = handed[number]
+    run = Run(exchanges, calls(seen, begin), printed(seen, begin))
+    return Recording(scene, MadeWith.here("fastapi", "starlette", "uvicorn"), run)
+
+
+def _send(scene: Scene, server: Server) -> list[Exchange]:
+    """What each client saw, in seconds since the epoch."""
+    with ExitStack() as stack:
+        clients: list[httpx.Client] = []
+        for request in scene.requests:
+            clients.append(
+                clients[-1]
+                if request.same_connection
+                else stack.enter_context(new_client(base_url=server.url, timeout=30))
+            )
+        threads = stack.enter_context(ThreadPoolExecutor(len(clients)))
+        exchanges = []
+        for number, request in enumerate(scene.requests):
+            if request.after:
+                server.wait_for(request.after)
+            time.sleep(request.delay)
+            sending = threads.submit(_exchange, clients[number], number, request)
+            exchanges.append(sending)
+        return [exchange.result() for exchange in exchanges]
+
+
+def _exchange(client: httpx.Client, number: int, request: Request) -> Exchange:
+    exchange = Exchange(request.method, request.path, time.time(), left=request.leaves)
+    try:
+        with client.stream(
+            request.method,
+            request.path,
+            json=request.json,
+            headers={NUMBER: str(number)},
+        ) as response:
+            exchange.status = response.status_code
+            time.sleep(request.pause)
+            body = b"" if request.leaves else response.read()
+            short = len(body) < 1000
+            exchange.body = body.decode() if short else f"{len(body)} bytes"
+    except httpx.TransportError as error:
+        exchange.error = type(error).__name__
+    exchange.received = time.time()
+    return exchange
+
+
+def main() -> None:
+    """Perform every scene; keep what has another shape than before, and say which."""
+    for number, (name, scene) in enumerate(SCENES.items(), 1):
+        print(f"[{number:2}/{len(SCENES)}] {name} …", end=" ", flush=True)
+        recording = perform(scene)
+        if not path_of(name).exists():
+            print("new")
+        elif (before := load(Recording, name)).scene != scene:
+            print("another scene than before")
+        elif shape(before.run) != shape(recording.run):
+            print("ANOTHER SHAPE than before")
+        else:
+            print("the same shape")
+            continue
+        save(name, recording)
+
+
+if __name__ == "__main__":
+    main()

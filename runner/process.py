@@ -1,0 +1,238 @@
+"""A server process: its address, its printed lines with their times, its end."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from signal import SIGTERM, Signals
+from typing import TextIO
+
+import psutil
+
+from runner.nursery import Process
+
+ROOT = Path(__file__).parent.parent
+
+START_TIMEOUT = 30.0
+"""Seconds that a server may take until it answers."""
+
+PYTHON = (sys.executable, "-m")
+"""The beginning of a command that runs a module."""
+
+_ADDRESS = r"(?:running on|Serving on|Listening at:) (http://[\w.]+:\d+)"
+
+
+class ServerError(AssertionError):
+    """A server did not start, did not print what was waited for, or did not stop."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line that a server printed, to standard output or standard error."""
+
+    time: float
+    """When it was read, in seconds on the clock of `time.monotonic`."""
+    text: str
+
+
+class Server:
+    """A running server process and everything it has printed so far."""
+
+    def __init__(self, process: Process, output: TextIO) -> None:
+        self.process = process
+        self._output = output
+        self.url = ""
+        self._lines: list[Line] = []
+        self._news = threading.Condition()
+        self._ended = False
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        with self._output as output:
+            for text in output:
+                with self._news:
+                    self._lines.append(Line(time.monotonic(), text.rstrip("\n")))
+                    self._news.notify_all()
+        with self._news:
+            self._ended = True
+            self._news.notify_all()
+
+    @property
+    def lines(self) -> list[Line]:
+        """What the server has printed so far, oldest first."""
+        with self._news:
+            return list(self._lines)
+
+    def wait_for(
+        self, pattern: str, *, nth: int = 1, start: int = 0, timeout: float = 10
+    ) -> Line:
+        """Return the first, or `nth`, line that the regular expression is found in.
+
+        Lines before index `start` of `lines` do not count. Raises `ServerError`
+        with everything printed if there is none within `timeout` seconds, or
+        sooner if the process ends.
+        """
+        deadline = time.monotonic() + timeout
+        seen = start
+        with self._news:
+            while True:
+                for line in self._lines[seen:]:
+                    nth -= bool(re.search(pattern, line.text))
+                    if not nth:
+                        return line
+                seen = max(start, len(self._lines))
+                left = deadline - time.monotonic()
+                if self._ended or left <= 0:
+                    why = "the process ended" if self._ended else f"{timeout} s passed"
+                    raise ServerError(
+                        f"{why}, and no line matches {pattern!r}:\n{self.transcript()}"
+                    )
+                self._news.wait(left)
+
+    def transcript(self) -> str:
+        """All that it has printed, indented."""
+        return "\n".join(f"  {line.text}" for line in self._lines) or "  (nothing)"
+
+    def stop(self, signal: Signals = SIGTERM, *, timeout: float = 10) -> int:
+        """Send a signal to the process, wait for its end, return its exit code.
+
+        Raises `ServerError` if the process still runs after `timeout` seconds.
+        """
+        self.process.send_signal(signal)
+        return self.wait(timeout)
+
+    def kill(self) -> None:
+        """Send SIGKILL to the process and all that it has started; wait for their end."""
+        kill_tree(self.process.pid)
+        self.wait()
+
+    def wait(self, timeout: float = 10) -> int:
+        """Wait for the end of the process and of what it prints, return its exit code.
+
+        Raises `ServerError` if the process still runs after `timeout` seconds.
+        """
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise ServerError(
+                f"still running after {timeout} s:\n{self.transcript()}"
+            ) from None
+        self._reader.join(timeout)
+        return code
+
+
+@contextmanager
+def serve(
+    target: str,
+    *options: str,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+) -> Iterator[Server]:
+    """Run ``uvicorn TARGET OPTIONS`` on a free port of this machine.
+
+    The HTTP parser is the one that uvicorn brings, unless `options` name another.
+    `target` is what uvicorn takes, such as ``examples.multiple_tasks.in_order:app``;
+    it is imported from `cwd`. `env` is added to this process's environment.
+    The block starts when the server answers; at its end the process, and every
+    process that it started, is gone. Raises `ServerError` if the server does
+    not answer within `START_TIMEOUT` seconds.
+    """
+    command = (*PYTHON, "uvicorn", target, "--port", "0", "--http", "h11", *options)
+    with start(command, cwd=cwd, env=env) as server:
+        yield server
+
+
+def kill_tree(pid: int, *, children_only: bool = False) -> None:
+    """Send SIGKILL to a process and all that it has started, also in other groups.
+
+    With `children_only` the process itself is spared.
+    """
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        children = process.children(recursive=True)
+        for one in children if children_only else [process, *children]:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        psutil.wait_procs(children, timeout=10)
+
+
+def free_port() -> int:
+    """A port that nobody listens on, for a command that cannot choose one itself."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+@contextmanager
+def start(
+    command: Sequence[str],
+    *,
+    cwd: Path = ROOT,
+    env: Mapping[str, str] | None = None,
+    ready: str | None = _ADDRESS,
+    fork: bool = True,
+) -> Iterator[Server]:
+    """Run a command until the end of the block, as `serve` does with uvicorn.
+
+    `ready` is a regular expression that is found in what it prints when it is ready.
+    Its group, if it has one, is the address; by default that is what a server says.
+    With None the block begins at once.
+    ``python -m`` with a module that `runner.nursery` has imported is forked from there,
+    unless `fork` is false.
+    """
+    surroundings = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    surroundings |= {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", **(env or {})}
+    read, write = os.pipe()
+    try:
+        process = Process(command, write, cwd=cwd, env=surroundings, fork=fork)
+    finally:
+        os.close(write)
+    try:
+        server = Server(process, open(read))  # noqa: SIM115 - its reader closes it
+        if ready is not None:
+            line = server.wait_for(ready, timeout=START_TIMEOUT)
+            if found := re.search(ready, line.text):
+                server.url = "".join(found.groups())
+        if server.url and {"--workers", "--reload"} & {*command}:
+            _wait_until_it_listens(server.url)
+        yield server
+    finally:
+        process.kill_group()
+        process.wait()
+
+
+def complete(
+    command: Sequence[str], *, env: Mapping[str, str], timeout: float = 60
+) -> None:
+    """Run a command to its end.
+
+    Raises `ServerError` with what it printed if it ends with another code than 0, or
+    not within `timeout` seconds.
+    """
+    with start(command, env=env, ready=None) as once:
+        if code := once.wait(timeout):
+            raise ServerError(f"ended with {code}:\n{once.transcript()}")
+
+
+def _wait_until_it_listens(url: str) -> None:
+    """With ``--workers`` and ``--reload`` the address is printed before a worker listens."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    deadline = time.monotonic() + START_TIMEOUT
+    while True:
+        try:
+            socket.create_connection((host, int(port))).close()
+            return
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise ServerError(f"nobody listens at {url}") from None
+            time.sleep(0.01)

@@ -1,0 +1,37 @@
+"""Presses the Run button and waits for what comes of it."""
+
+from playwright.sync_api import Locator, Page
+
+from recording.model import Run, read
+
+
+def scene(page: Page, name: str) -> Locator:
+    return page.locator(f"figure[data-scene='{name}'] + run-scene")
+
+
+def press(element: Locator, button: str) -> None:
+    element.get_by_role("button", name=button, exact=True).click()
+
+
+def run(page: Page, element: Locator) -> Run:
+    """Press Run, wait for the end, return what happened."""
+    element.evaluate(
+        "e => { e.result = new Promise(r => e.addEventListener('done', x => r(x.detail))) }"
+    )
+    press(element, "Run")
+    return read(Run, page.evaluate("e => e.result", element.element_handle()))
+
+
+def status(element: Locator, text: str) -> None:
+    """Wait until the element says so."""
+    element.get_by_role("status").filter(has_text=text).wait_for()
+
+
+def printed(element: Locator, text: str) -> None:
+    """Wait until the run has printed it."""
+    element.get_by_role("region").filter(has_text=text).wait_for()
+
+
+def names(element: Locator) -> list[str]:
+    """The names of the bars of the live figure."""
+    return element.locator("text.name").all_inner_texts()

@@ -1,0 +1,237 @@
+"""The Run button in a real Chromium: it does what a server does, and harms no page.
+
+To load Python takes long: all tests share one tab, and each leaves it usable.
+"""
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, Response
+
+from button.markup import BUILT
+from recording.model import Recording, load
+from recording.shape import shape
+from runner.process import ROOT
+from runner.scenes import SCENES
+from tests.button.running import names, press, printed, run, scene, status
+from tests.pages import page_of
+from tests.test_browser import AXE
+
+pytestmark = [pytest.mark.slow, pytest.mark.long]
+
+START = "background-tasks"
+RUNNABLE = [name for name, scene in SCENES.items() if not scene.not_in_browser]
+MOST_TO_LOAD = 9_500_000
+"""Bytes that the first click may load, compressed."""
+MOST_BEFORE = 6_000
+"""Bytes that the feature may add to a page before the click, compressed."""
+LONGEST_TASK = 50
+"""Milliseconds for which a run may keep the main thread of the page busy at a time."""
+
+
+@pytest.fixture(scope="module")
+def responses() -> list[Response]:
+    """What the tab has loaded so far."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def page(reader: BrowserContext, responses: list[Response]) -> Iterator[Page]:
+    """A tab at the page of the first example."""
+    page = reader.new_page()
+    page.context.on("response", lambda response: responses.append(response))
+    page.goto(f"/{START}/", wait_until="networkidle")
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def all_pages(page: Page) -> Page:
+    """That tab, with the scenes of all pages below each other."""
+    article = page.evaluate_handle("document.querySelector('article')")
+    for path in {page_of(SCENES[name].example) for name in RUNNABLE} - {START}:
+        article.evaluate(
+            """async (article, path) => {
+                const html = await (await fetch(path)).text()
+                const other = new DOMParser().parseFromString(html, "text/html")
+                article.append(...other.querySelectorAll("article > *"))
+            }""",
+            f"/{path}/",
+        )
+    return page
+
+
+def test_nothing_is_loaded_before_the_click_little_after_it_and_nothing_again(
+    page: Page, responses: list[Response]
+):
+    """Without the network it says so, and a second click loads what is missing."""
+    before = {response.url for response in responses}
+    assert not [
+        url for url in before if "/run/" in url and not url.endswith("/element.js")
+    ]
+    own = (ROOT / "button/element.js").read_bytes()
+    style = (ROOT / "theme/overrides/assets/site.css").read_text()
+    own += style[style.index("/* Run, under") :].encode()
+    assert len(gzip.compress(own)) < MOST_BEFORE
+    element = scene(page, "background_tasks/first_task")
+    page.context.route("**/env.zip", lambda route: route.abort())
+    press(element, "Run")
+    status(element, "Python could not be loaded")
+    page.context.unroute("**/env.zip")
+    assert len(run(page, element).calls) == 1
+    assets = ROOT / "theme/overrides/assets"
+    after = {response.url for response in responses} - before
+    files = [Path(assets, url.partition("/assets/")[2]) for url in after]
+    assert BUILT / "env.zip" in files
+    assert (
+        sum(len(gzip.compress(file.read_bytes(), 6)) for file in files) < MOST_TO_LOAD
+    )
+    second = scene(page, "background_tasks/def_or_async")
+    run(page, second)
+    run(page, second)
+    assert len([r for r in responses if r.url.endswith("env.zip")]) == 1
+    keyboard_is_enough(page, element)
+    for width in (360, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def keyboard_is_enough(page: Page, element: Locator) -> None:
+    """Edit, leave the editor, and run, with the keyboard alone."""
+    element.get_by_role("button", name="Run", exact=True).focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.tagName") == "TEXTAREA"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.tagName") != "TEXTAREA"
+    element.get_by_role("button", name="Run", exact=True).focus()
+    page.keyboard.press("Space")
+    status(element, "Running")
+    status(element, "Finished")
+    output = element.get_by_role("region").inner_text().splitlines()
+    assert output == [
+        'POST /task → 200 {"message":"Task has been queued"}',
+        "send_receipt: started",
+        "send_receipt: done",
+    ]
+
+
+def test_axe_finds_nothing_before_during_and_after_a_run(page: Page):
+    if not AXE.exists():
+        pytest.skip("needs axe-core from npm: make node_modules/axe-core")
+    page.evaluate(AXE.read_text())
+
+    def violations() -> list[str]:
+        found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+        return [f"{rule['id']}: {rule['nodes'][0]['html']}" for rule in found]
+
+    element = scene(page, "background_tasks/def_or_async")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert violations() == []
+        press(element, "Run")
+        printed(element, "resize_avatar ran")
+        assert violations() == []
+        status(element, "Finished")
+        assert violations() == []
+        press(element, "Edit" if scheme == "light" else "Reset")
+
+
+def test_the_page_stays_responsive_during_a_run(page: Page):
+    page.evaluate(
+        "window.long = []; new PerformanceObserver(list => long.push(..."
+        "list.getEntries().map(e => e.duration))).observe({type: 'longtask'})"
+    )
+    longest = []
+    for _ in range(3):  # a busy machine may take the processor away during one
+        run(page, scene(page, "background_tasks/def_or_async"))
+        longest.append(max(page.evaluate("window.long.splice(0)"), default=0))
+    assert min(longest) < LONGEST_TASK
+
+
+def test_run_in_the_browser_has_the_shape_of_the_recorded_run(all_pages: Page):
+    """A run in the browser has the same lanes, order, overlap and errors as the recorded one."""
+    for name in RUNNABLE:
+        in_the_page = run(all_pages, scene(all_pages, name))
+        assert shape(in_the_page) == shape(load(Recording, name).run), name
+
+
+def test_an_edit_is_run_and_reset_brings_the_file_back(all_pages: Page):
+    element = scene(all_pages, "multiple_tasks/in_order")
+    press(element, "Edit")
+    editor = element.get_by_role("textbox")
+    code = editor.input_value()
+    assert code == (ROOT / "examples/multiple_tasks/in_order.py").read_text()
+    added = "    background_tasks.add_task(create_thumbnail)\n"
+    editor.fill(code.replace(added, added * 2).replace("sleep(1)", "sleep(0.3)"))
+    assert len(run(all_pages, element).calls) == 3
+    assert len(names(element)) == 4
+    press(element, "Reset")
+    assert editor.input_value() == code
+    assert len(run(all_pages, element).calls) == 2
+
+
+def test_an_exception_shows_pythons_last_lines_and_where(all_pages: Page):
+    failing = scene(all_pages, "multiple_tasks/first_failure")
+    run(all_pages, failing)
+    assert "in send_welcome_email" in failing.get_by_role("region").inner_text()
+    press(failing, "Edit")
+    editor = failing.get_by_role("textbox")
+    editor.fill("from fastapi import FastAPI\napp = FastApi()\n")
+    press(failing, "Run")
+    status(failing, "raised an exception")
+    output = failing.get_by_role("region").inner_text()
+    assert 'File "main.py", line 2' in output
+    assert "NameError: name 'FastApi' is not defined" in output
+    editor.fill("def broken(:\n")
+    press(failing, "Run")
+    printed(failing, "SyntaxError")
+    status(failing, "raised an exception")
+
+
+def test_an_endless_loop_is_stopped_by_hand_and_a_scene_by_another(all_pages: Page):
+    element = scene(all_pages, "multiple_tasks/at_the_same_time")
+    press(element, "Edit")
+    editor = element.get_by_role("textbox")
+    code = editor.input_value()
+    editor.fill(code.replace("time.sleep(1)", "while True: pass"))
+    press(element, "Run")
+    printed(element, ": started")
+    press(element, "Stop")
+    status(element, "Stopped.")
+    press(element, "Reset")
+    press(element, "Run")
+    second = scene(all_pages, "background_tasks/def_or_async")
+    assert len(run(all_pages, second).calls) == 2
+    status(element, "Stopped: another example was started.")
+
+
+def test_after_another_page_and_back_it_runs_again(all_pages: Page):
+    press(scene(all_pages, "background_tasks/first_task"), "Run")
+    all_pages.get_by_role("link", name="Next").click()
+    all_pages.wait_for_url("**/multiple-tasks/")
+    all_pages.go_back()
+    element = scene(all_pages, "background_tasks/first_task")
+    assert len(run(all_pages, element).calls) == 1
+
+
+def test_each_button_links_to_what_differs_from_a_server(page: Page):
+    page.goto("/multiple-tasks/")
+    page.get_by_role("link", name="What differs from a server?").first.click()
+    page.wait_for_url("**/#what-run-does")
+    assert page.locator("h2#what-run-does").is_visible()
+
+
+def test_without_stack_switching_it_says_so_and_the_recording_stays(
+    reader: BrowserContext,
+):
+    page = reader.new_page()
+    page.add_init_script("delete WebAssembly.Suspending")
+    page.goto("/")
+    element = scene(page, "background_tasks/first_task")
+    press(element, "Run")
+    status(element, "This browser cannot run it")
+    assert page.locator("figure[data-scene] svg").first.is_visible()
+    page.close()

@@ -1,0 +1,58 @@
+"""The statements of docs/dramatiq.md."""
+
+import pytest
+
+from bench.trial import kill, trial
+from bench.ways import WAYS
+from runner import client
+from runner.services import Service
+from tests.orders import place
+
+pytestmark = [pytest.mark.slow, pytest.mark.queues]
+
+APP = "examples.dramatiq.receipts:app"
+OF_THE_PAGE = WAYS["Dramatiq, RabbitMQ"]
+DEFAULT = WAYS["Dramatiq, RabbitMQ, default"]
+
+
+def test_what_RabbitMQ_has_not_confirmed_is_lost_when_it_is_killed(rabbitmq: Service):
+    """RabbitMQ is killed right after the last `202`, and started on the same data. With the default some jobs are gone."""
+    outcome = kill(DEFAULT, "broker", jobs=30, patience=3, service=rabbitmq)
+    assert outcome.accepted == 30
+    assert outcome.lost > 0
+
+
+def test_a_job_on_RabbitMQ_that_fails_is_tried_three_times(rabbitmq: Service):
+    """`max_retries=2` is three runs; then Dramatiq gives up, and says so in its log."""
+    with trial(OF_THE_PAGE, rabbitmq) as way:
+        way.start_worker()
+        answer = client.post(f"{way.app.url}/orders/991/refused")
+        assert answer.status_code == 202
+        way.worker.wait_for("order 991 started", nth=3, timeout=30)
+        way.worker.wait_for("Retries exceeded for message")
+
+
+def test_without_RabbitMQ_the_client_gets_503(rabbitmq: Service):
+    """RabbitMQ is killed while app and worker run: `503` within ten seconds. When it is back, so are app and worker."""
+    with trial(OF_THE_PAGE, rabbitmq) as way:
+        way.start_worker()
+        assert place(way.app, 992).status_code == 202
+        way.worker.wait_for("order 992 done")
+        rabbitmq.kill()
+        refused = place(way.app, 993)
+        rabbitmq.start()
+        assert refused.status_code == 503
+        assert refused.elapsed.total_seconds() < 10
+        assert place(way.app, 993).status_code == 202
+        way.worker.wait_for("order 993 done", timeout=60)
+
+
+def test_a_frozen_RabbitMQ_is_a_503_too_and_may_have_the_job(rabbitmq: Service):
+    """RabbitMQ is frozen, so that it accepts and never answers: `503` within forty seconds. When it goes on, it finds the job that the client was refused, and the worker runs it."""
+    with trial(OF_THE_PAGE, rabbitmq) as way:
+        assert place(way.app, 994).status_code == 202
+        with rabbitmq.frozen():
+            url = f"{way.app.url}/orders/995/tea"
+            assert client.post(url, timeout=40).status_code == 503
+        way.start_worker()
+        way.worker.wait_for("order 995 done", timeout=60)

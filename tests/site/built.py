@@ -1,0 +1,68 @@
+"""What a built page holds: its code blocks, ids, links and loads."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from bs4 import BeautifulSoup
+
+
+@dataclass(frozen=True)
+class Block:
+    """A code block: its language, its title, and its text as a browser shows it."""
+
+    language: str
+    title: str
+    text: str
+
+
+class Page:
+    """One HTML file of the built site."""
+
+    def __init__(self, file: Path, site: Path) -> None:
+        self.file = file
+        self.path = "/" + file.relative_to(site).as_posix().removesuffix("index.html")
+        self.soup = BeautifulSoup(file.read_text(), "html.parser")
+
+    def __repr__(self) -> str:
+        return self.path
+
+    @cached_property
+    def ids(self) -> set[str]:
+        """Everything that a link can point to."""
+        return {str(tag["id"]) for tag in self.soup.find_all(id=True)}
+
+    @cached_property
+    def links(self) -> list[str]:
+        """Where a reader can go."""
+        return [str(tag["href"]) for tag in self.soup.find_all("a", href=True)]
+
+    @cached_property
+    def loads(self) -> list[str]:
+        """What a browser loads without being asked."""
+        hrefs = self.soup.select("link[href]:not([rel=prev], [rel=next])")
+        sources = self.soup.select("[src]")
+        return [str(t["href"]) for t in hrefs] + [str(t["src"]) for t in sources]
+
+    @cached_property
+    def blocks(self) -> list[Block]:
+        """The code blocks in the order of the page, those of proofs included."""
+        found = []
+        for div in self.soup.select("div.highlight"):
+            language = next(c for c in div["class"] if c.startswith("language-"))
+            title = div.find(class_="filename")
+            code = div.find("code")
+            assert code is not None
+            found.append(
+                Block(
+                    language.removeprefix("language-"),
+                    title.get_text() if title else "",
+                    code.get_text(),
+                )
+            )
+        return found
+
+
+def pages_of(site: Path) -> list[Page]:
+    """All pages of a built site, the one for missing pages included."""
+    return [Page(file, site) for file in sorted(site.rglob("*.html"))]

@@ -1,0 +1,36 @@
+"""An example copied to an empty folder runs there, whatever is sent to it."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from runner import client, serve
+from tests.pages import target_of
+from tests.services import settings_of
+from tests.test_examples import ONE_FILE, each
+
+ALONE = [
+    file
+    for file in ONE_FILE
+    if file.stem != "waiting_for_a_result" and file.parent.name != "with_postgresql"
+]
+"""All but one that answers when a worker has, and one that wants its tables first."""
+
+
+@pytest.mark.slow
+@each(ALONE)
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:schemathesis")
+def test_a_copy_named_main_runs_alone_in_an_empty_folder_and_has_no_5xx(
+    file: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+):
+    """Whatever its schema allows or forbids gets no 5xx that the schema does not declare."""
+    from tests.fuzzing import faults  # its libraries take a second to import
+
+    shutil.copy(file, tmp_path / "main.py")
+    data = tmp_path_factory.mktemp("data")
+    env = settings_of(target_of(file), data) | {"PYTHONDONTWRITEBYTECODE": "1"}
+    with serve("main:app", cwd=tmp_path, env=env) as server:
+        assert faults(server.url) == []
+        assert client.post(f"{server.url}/nothing-here").status_code == 404
+    assert [path.name for path in tmp_path.iterdir()] == ["main.py"]

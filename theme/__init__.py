@@ -1,0 +1,1 @@
+"""How a page looks: Markdown fences, templates and style. Reads files, runs nothing."""

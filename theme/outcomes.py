@@ -1,0 +1,130 @@
+"""The `losses` and `comparison` fences: what a recorded bench has measured.
+
+Both name a recording such as ``choosing/bench``; one that is not there fails the build.
+`losses` draws a square for each job of a killed worker, `comparison` is a table of all.
+"""
+
+from xml.etree.ElementTree import SubElement, tostring
+
+from markdown import Markdown
+
+from recording.figure import canvas, seconds
+from recording.model import Bench, Killed, Outcome, Speed
+from theme.fences import fence, figure, recorded
+
+_ROW, _SQUARE = 44, 14
+_FATES = {
+    "b": ("done before the kill", "before"),
+    "a": ("done after it", "after"),
+    "t": ("started twice", "twice"),
+    "l": ("lost", "lost"),
+}
+_KILLS = {
+    "worker": "Worker killed",
+    "app": "App killed",
+    "broker": "Broker killed",
+    "all": "All killed",
+}
+_MAIN = "Taskiq, RabbitMQ"
+
+
+@fence
+def losses(name: str, _: Markdown) -> str:
+    """The figure of what each way lost when its worker was killed."""
+    bench = recorded(Bench, name)
+    fates = [
+        f'<span class="{css}">{text}</span>'
+        for key, (text, css) in _FATES.items()
+        if key != "l"
+    ]
+    return figure(
+        draw(bench.outcomes),
+        f"Recorded in one run with {bench.made_with}. "
+        "Each mark is an accepted job, in the order of their numbers: "
+        f"{', '.join(fates)}, or an empty frame: lost.",
+    )
+
+
+def draw(outcomes: list[Outcome]) -> str:
+    """One line of marks for each way, as an SVG element that fits any width."""
+    story = "; ".join(map(_story, outcomes))
+    svg = canvas(story, _ROW * len(outcomes), "timeline losses")
+    for row, way in enumerate(outcomes):
+        name = {"x": "0", "y": str(row * _ROW + 14), "class": "lane"}
+        fates = way.kills["worker"].fates
+        counted = f"{fates.count('l')} lost{_twice(fates.count('t'))}"
+        SubElement(svg, "text", name).text = f"{_name(way)}: {counted}"
+        for index, fate in enumerate(fates):
+            SubElement(
+                svg,
+                "rect",
+                {
+                    "class": f"fate {_FATES[fate][1]}",
+                    "x": f"{100 * index / len(fates):.2f}%",
+                    "y": str(row * _ROW + 20),
+                    "width": f"{70 / len(fates):.2f}%",
+                    "height": str(_SQUARE),
+                },
+            )
+    return tostring(svg, encoding="unicode")
+
+
+def _story(way: Outcome) -> str:
+    fates = way.kills["worker"].fates
+    counted = [f"{fates.count(f)} {text}" for f, (text, _) in _FATES.items()]
+    present = [text for text in counted if not text.startswith("0 ")]
+    return f"{_name(way)}: {', '.join(present)}"
+
+
+def _name(way: Outcome) -> str:
+    extra = ", default" if way.settings == "default" else ""
+    return f"{way.name}{extra}"
+
+
+@fence
+def comparison(name: str, _: Markdown) -> str:
+    """The two tables of all ways."""
+    bench = recorded(Bench, name)
+    return (
+        f"{tables(bench.outcomes)}<p>Measured in one run with "
+        f"{bench.made_with}. Accepted and done are jobs per second, as a share of "
+        f"{_MAIN}; pick-up is the median time from the request to the first line of its "
+        "job.</p>"
+    )
+
+
+def tables(outcomes: list[Outcome]) -> str:
+    """What each way lost, and how fast it was beside the main path, as HTML."""
+    main = next(way for way in outcomes if way.name == _MAIN).speed
+    kills = [
+        [_name(way), *(_lost(way.kills.get(k)) for k in _KILLS)] for way in outcomes
+    ]
+    speeds = [[_name(way), *_ratios(way.speed, main)] for way in outcomes]
+    return _table(["Lost", *_KILLS.values()], kills) + _table(
+        ["Speed", "Accepted", "Done", "Pick-up"], speeds
+    )
+
+
+def _lost(kill: Killed | None) -> str:
+    if kill is None:
+        return "-"
+    after = "" if kill.seconds is None else f", {kill.seconds} s"
+    return f"<b>{kill.lost}</b> of {kill.accepted}{_twice(kill.twice)}{after}"
+
+
+def _twice(count: int) -> str:
+    return f", {count} twice" if count else ""
+
+
+def _ratios(speed: Speed, main: Speed) -> list[str]:
+    shares = [speed.accepted / main.accepted, speed.done / main.done]
+    told = [f"{share:.1f}" if share >= 0.1 else f"{share:.2f}" for share in shares]
+    return [*told, seconds(speed.pickup)]
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    titles = "".join(f"<th>{title}</th>" for title in head)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    return f"<table><thead><tr>{titles}</tr></thead><tbody>{body}</tbody></table>"
