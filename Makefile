@@ -1,4 +1,4 @@
-# make serve · make test · make queues · make record · make bench · make audit
+# The first target is what `make` alone does: it lists the others.
 
 PYTHON ?= python3
 PORT ?= 8000
@@ -13,29 +13,38 @@ engines := $(patsubst examples/%/requirements.txt,.cache/%,$(wildcard examples/*
 export NO_MKDOCS_2_WARNING := 1
 unexport PYTHONDONTWRITEBYTECODE # the tests start many processes
 
-.PHONY: serve test queues record bench audit constraints
+.PHONY: help install serve test queues soak record latency bench audit constraints
 
-serve: .venv/for-site $(runtime)
+help: ## Say what each target does
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+serve: .venv/for-site $(runtime) ## Build the site, serve it on PORT (8000), and rebuild what changes
 	$(in_venv)watchfiles --filter python \
 	  "$(in_venv)python -m mkdocs serve --livereload --dev-addr 127.0.0.1:$(PORT)" theme
 
-test: .venv/for-tests node_modules/axe-core $(runtime) $(older) $(engines)
+install: .venv/for-tests node_modules/axe-core $(runtime) $(older) $(engines) ## Install all that the tests need
+
+test: install ## Run every example, session, recording and the built site
 	$(in_venv)python -m pytest
 
-# The bench in small: kills worker, app and broker of the queues beside the main path.
-queues: .venv/for-tests $(engines)
+queues: .venv/for-tests $(engines) ## Kill workers, apps and brokers of the queues with a page of their own
 	$(in_venv)python -m pytest -m queues
 
-# Performs every scene again and rewrites docs/recordings.
-record: .venv/for-tests
+RUNS ?= 20
+BUSY ?= 0
+soak: install ## Run the suite RUNS times (20) beside BUSY endless loops (0), and count what fails
+	$(in_venv)python -m tests.soak $(RUNS) $(BUSY)
+
+record: .venv/for-tests ## Perform every scene again, and keep what has another shape
 	$(in_venv)python -m runner.performing
 
-# What each queue loses when something is killed, and its speed; rewrites the table's figures.
-bench: .venv/for-tests $(engines)
+latency: .venv/for-tests ## Measure how long requests wait while a task computes
+	$(in_venv)python -m bench.latency
+
+bench: .venv/for-tests $(engines) ## Measure what each queue loses and how fast it is (half an hour)
 	$(in_venv)python -m bench
 
-# Accessibility, weight and hosts of every page as in `make test`, and Lighthouse.
-audit: .venv/for-tests node_modules/lighthouse $(runtime)
+audit: .venv/for-tests node_modules/lighthouse $(runtime) ## Check accessibility and weight of every page, and run Lighthouse
 	$(in_venv)python -m pytest tests/test_browser.py
 	$(in_venv)python -m tests.site.lighthouse
 
@@ -89,11 +98,10 @@ $(runtime): package.json constraints.txt $(wildcard button/*.* recording/*.py) |
 	  $(in_venv)python -m pip download --quiet --disable-pip-version-check --dest .cache/wheels \
 	    --constraint constraints.txt --only-binary=:all: --platform pyemscripten_2026_0_wasm32 \
 	    --python-version 3.14 --implementation cp --abi cp314 --abi none fastapi && \
-	  node button/build.mjs .cache/wheels $@; } >.cache/runtime.log 2>&1 \
+	  node button/build.mjs .cache/wheels $@ && touch $@; } >.cache/runtime.log 2>&1 \
 	|| echo "Run buttons: left out, their runtime could not be built, see .cache/runtime.log."
 
-# The exact versions that everything was last run with.
-constraints:
+constraints: ## Move constraints.txt to the newest releases that pyproject.toml allows
 	rm -rf .venv
 	: > constraints.txt
 	$(MAKE) .venv/for-tests

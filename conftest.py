@@ -2,14 +2,12 @@
 
 import os
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from sybil import Sybil
-from xdist.scheduler import LoadScopeScheduling
 
 from tests import sessions
-from tests.pages import DOCS, TESTS, claims_of
+from tests.spreading import ByFolder
 
 pytest_collect_file = Sybil(
     [sessions.parse],
@@ -28,26 +26,6 @@ def pytest_collection_modifyitems(items):
         if item.path.suffix == ".md":
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: not item.get_closest_marker("long"))
-
-
-class ByFolder(LoadScopeScheduling):
-    """Gives each test to whichever process is free, but those of a folder to one.
-
-    What is in a folder below ``tests/`` shares a server or a browser; the session of a page
-    goes with the page's claims.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        name, _, _ = nodeid.partition("::")
-        file = Path(self.config.rootpath, name)
-        if file.suffix == ".md" and file.is_relative_to(DOCS):
-            page = file.relative_to(DOCS).with_suffix("").as_posix()
-            claims = claims_of(page)
-            together = claims is not None and claims.parent != TESTS
-            return str(claims.parent) if together else name
-        if file.suffix == ".md":
-            return name
-        return nodeid if file.parent == TESTS else str(file.parent)
 
 
 def pytest_xdist_auto_num_workers() -> int:

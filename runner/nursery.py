@@ -12,7 +12,6 @@ as the system lists it.
 
 import atexit
 import importlib
-import io
 import json
 import os
 import pwd
@@ -72,7 +71,8 @@ class Process:
         module = ""
         if fork and tuple(command[:2]) == (sys.executable, "-m"):
             asked = {name for name in env if name.startswith("PYTHON")}
-            module = command[2] if asked <= _HONOURED else ""
+            unbuffered = "PYTHONUNBUFFERED" in asked  # as the nursery is itself
+            module = command[2] if unbuffered and asked <= _HONOURED else ""
         order = {
             "module": module if module in FORKED else "",
             "command": list(command),
@@ -130,6 +130,8 @@ class _Nursery:
             self._process = subprocess.Popen(
                 [sys.executable, __file__],
                 stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
                 start_new_session=True,  # Ctrl-C in the owner's terminal is not for it
             )
         atexit.register(self._end)
@@ -248,20 +250,10 @@ def _become(order: dict[str, Any], path: list[str]) -> None:
             os._exit(127)
     os.environ.clear()
     os.environ.update(env)
-    sys.stdin = open(0, closefd=False)  # noqa: SIM115
-    sys.stdout = _unbuffered(1, "strict")
-    sys.stderr = _unbuffered(2, "backslashreplace")
-    sys.__stdin__, sys.__stdout__, sys.__stderr__ = sys.stdin, sys.stdout, sys.stderr  # type: ignore[misc]
     sys.dont_write_bytecode = bool(env.get("PYTHONDONTWRITEBYTECODE"))
     sys.path[:] = [order["cwd"], *path]
     sys.argv[:] = ["-m", *command[3:]]
     runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
-
-
-def _unbuffered(descriptor: int, errors: str) -> io.TextIOWrapper:
-    """A standard stream as Python makes it with PYTHONUNBUFFERED."""
-    raw: Any = open(descriptor, "wb", buffering=0, closefd=False)  # noqa: SIM115
-    return io.TextIOWrapper(raw, "utf-8", errors, write_through=True)
 
 
 if __name__ == "__main__":

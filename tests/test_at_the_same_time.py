@@ -5,17 +5,17 @@ import re
 import httpx
 import pytest
 
-from recording.model import load
+from recording.model import Recording, load
 from runner import Server, client, serve
 from tests.terminal import positions, stop_and_read
 
 
 def most_at_once(name: str, function: str) -> int:
     """How many calls of a function ran at the same time in a recorded scene."""
-    calls = [t for t in load(name)["tasks"] if t["function"] == function]
+    run = load(Recording, name).run
+    calls = [call for call in run.calls if call.function == function]
     return max(
-        sum(other["start"] <= call["start"] < other["end"] for other in calls)
-        for call in calls
+        sum(other.start <= call.start < other.end for other in calls) for call in calls
     )
 
 

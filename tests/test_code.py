@@ -1,8 +1,10 @@
 """The code is typed and formatted, and names nothing of one machine or one registry."""
 
+import ast
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -15,14 +17,41 @@ from runner.process import ROOT
         ["ruff", "check"],
         ["ruff", "format", "--check"],
         ["mypy", "bench", "button", "examples", "recording", "runner", "theme"],
+        ["lint-imports", "--no-cache"],
     ],
     ids=" ".join,
 )
 def test_the_linters_find_nothing(command: list[str]):
+    """Who may import whom is in `pyproject.toml`: `lint-imports` holds it."""
+    program, *arguments = command
+    installed = Path(sys.executable).parent / program
     result = subprocess.run(
-        [sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True
+        [installed, *arguments], cwd=ROOT, capture_output=True, text=True
     )
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_what_is_shipped_to_the_browser_needs_the_standard_library_only():
+    for file in (ROOT / "recording").glob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            match node:
+                case ast.Import(names=[ast.alias(name=name), *_]):
+                    pass
+                case ast.ImportFrom(module=str(name)):
+                    pass
+                case _:
+                    continue
+            package = name.partition(".")[0]
+            assert package == "recording" or package in sys.stdlib_module_names, file
+
+
+def test_make_help_has_a_line_for_each_target():
+    told = subprocess.check_output(["make", "help"], cwd=ROOT, text=True)
+    phony = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert phony
+    lines = [line.split() for line in told.splitlines()]
+    assert sorted(line[0] for line in lines) == sorted(phony[1].split())
+    assert all(len(line) > 1 for line in lines)
 
 
 def test_no_committed_file_names_a_registry_or_a_path_of_a_machine():

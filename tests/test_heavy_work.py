@@ -1,6 +1,5 @@
 """The statements of docs/heavy-work.md."""
 
-import json
 import os
 import re
 import signal
@@ -11,8 +10,9 @@ from statistics import mean
 
 import psutil
 import pytest
-from runner.latency import EXAMPLE, RECORDING, measure
 
+from bench.latency import EXAMPLE, NAME, measure
+from recording.model import Latencies, Latency, load
 from runner import client, serve
 from tests.terminal import positions
 
@@ -24,9 +24,9 @@ def alive(pid: int) -> bool:
     )
 
 
-def delays(series: list[dict]) -> tuple[float, ...]:
+def delays(series: list[Latency]) -> tuple[float, ...]:
     """The mean time of an answer in seconds: idle, pool, one def, four def, async def."""
-    return tuple(mean(way["seconds"]) for way in series)
+    return tuple(mean(way.seconds) for way in series)
 
 
 @pytest.mark.slow
@@ -36,9 +36,7 @@ def test_in_a_process_it_delays_others_least_and_in_async_def_most():
     idle, pool, _, four, loop = delays(measure(rounds=1, pings=8))
     assert max(idle, pool) < four / 2
     assert max(idle, pool) < loop / 3
-    idle, pool, one, four, loop = delays(
-        json.loads(RECORDING.read_text())["series"]
-    )  # the chart
+    idle, pool, one, four, loop = delays(load(Latencies, NAME).series)  # the chart
     assert idle < one < four / 4
     assert pool < one
     assert loop > 10 * idle

@@ -1,6 +1,6 @@
 """The runner: a real process, started, watched, and never left behind."""
 
-import re
+import json
 import subprocess
 import sys
 import time
@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from runner import ServerError, serve
-from runner.process import ROOT, start
+from runner.process import PYTHON, ROOT, start
 
 pytestmark = pytest.mark.slow
 
@@ -83,23 +83,69 @@ def test_waiting_for_a_line_that_does_not_come_shows_what_came_instead():
             server.wait_for("a line that never comes")
 
 
+FINDS = """
+import asyncio, gc, json, multiprocessing, os, resource, signal, sys, threading, warnings
+
+def found():
+    main = sys.modules["__main__"]
+    streams = [sys.stdin, sys.stdout, sys.stderr]
+    return {
+        "path": sys.path, "argv": sys.argv, "flags": list(sys.flags),
+        "folder": os.getcwd(), "environment": dict(os.environ), "umask": os.umask(0o22),
+        "main": [main.__name__, main.__file__, main.__spec__.name, main.__package__],
+        "signals": {s.name: str(getattr(signal.getsignal(s), "__qualname__", signal.getsignal(s)))
+                    for s in signal.valid_signals() if isinstance(s, signal.Signals)},
+        "mask": list(signal.pthread_sigmask(signal.SIG_BLOCK, [])),
+        "streams": [[type(s.buffer).__name__, type(s.buffer.raw).__name__ if hasattr(s.buffer, "raw") else "",
+                     s.encoding, s.errors, s.name, s.mode, s.isatty(), s.line_buffering, s.write_through]
+                    for s in streams],
+        "original streams": [s.fileno() for s in (sys.__stdin__, sys.__stdout__, sys.__stderr__)],
+        "descriptors": len(os.listdir("/proc/self/fd")),
+        "leads its group and session": [os.getpgrp() == os.getpid(), os.getsid(0) == os.getpid()],
+        "limits": resource.getrlimit(resource.RLIMIT_NOFILE),
+        "threads": [t.name for t in threading.enumerate()],
+        "warnings": [str(w) for w in warnings.filters],
+        "garbage collection": [gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()],
+        "processes": [multiprocessing.get_start_method(), str(multiprocessing.parent_process())],
+        "loop": str(type(asyncio.get_running_loop())),
+        "writes bytecode": not sys.dont_write_bytecode,
+        "modules": sorted(sys.modules),
+        "command line": open("/proc/self/cmdline").read().split("\\0"),
+    }
+
+async def app(scope, receive, send):
+    await receive()
+    print("found " + json.dumps(found()), flush=True)
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+"""
+
+
 def test_a_forked_server_finds_what_one_started_by_hand_finds(tmp_path):
-    (tmp_path / "main.py").write_text(
-        "import asyncio, multiprocessing, os, signal, sys, threading\n"
-        "async def app(scope, receive, send):\n"
-        "    await receive()\n"
-        "    print('found', os.getcwd(), sys.path, sys.stdout.isatty(), os.getpgrp() == os.getpid(),\n"
-        "        type(asyncio.get_running_loop()), threading.enumerate(), sorted(os.environ),\n"
-        "        signal.getsignal(signal.SIGTERM).__qualname__, 'examples' in sys.modules,\n"
-        "        multiprocessing.get_start_method())\n"
-        "    await send({'type': 'lifespan.startup.complete'})\n"
-        "    await receive()\n"
+    """All but the modules that are imported already, and what `ps` shows of the command."""
+    (tmp_path / "main.py").write_text(FINDS)
+    command = (*PYTHON, "uvicorn", "main:app", "--port", "0")
+    finds = []
+    for fork in (True, False):
+        with start(command, cwd=tmp_path, fork=fork) as server:
+            found = server.wait_for("^found ").text.removeprefix("found ")
+            finds.append(json.loads(found))
+    forked, by_hand = finds
+    assert forked["command line"] != by_hand["command line"]
+    assert {*forked["modules"]} > {*by_hand["modules"]}
+    ours = (
+        "bench",
+        "pytest",
+        "recording",
+        "runner",
+        "tests",
+        "theme",
+        "xdist",
+        "_pytest",
     )
-    command = [sys.executable, "-m", "uvicorn", "main:app", "--port", "0"]
-    with serve("main:app", cwd=tmp_path) as forked:
-        found = re.sub(r"\d{5,}", "N", forked.wait_for("^found").text)
-    with start(command, cwd=tmp_path) as by_hand:
-        assert re.sub(r"\d{5,}", "N", by_hand.wait_for("^found").text) == found
+    assert not {name.partition(".")[0] for name in forked["modules"]} & {*ours}
+    for what in by_hand.keys() - {"command line", "modules"}:
+        assert forked[what] == by_hand[what], what
 
 
 def test_a_line_is_waited_for_from_where_one_says():

@@ -1,6 +1,7 @@
 """What all of our fences have in common: how superfences calls them, figures, mistakes."""
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeVar
 
 from markdown import Markdown
@@ -20,6 +21,7 @@ class FenceError(SuperFencesException):  # type: ignore[misc]
 def fence(render: Callable[[str, Markdown], str]) -> Fence:
     """A custom fence as superfences calls it, from a function of the text in the fence."""
 
+    @wraps(render)  # found by its name, which Zensical pickles
     def formatted(
         source: str,
         language: str,

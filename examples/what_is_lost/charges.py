@@ -5,8 +5,8 @@ import signal
 import sqlite3
 import threading
 import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from tempfile import gettempdir
 from typing import Annotated, Literal
 
@@ -17,11 +17,8 @@ OrderId = Annotated[int, Path(gt=0, lt=2**63)]
 How = Literal["with-key", "without-key"]
 
 
-@contextmanager
-def database() -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(DATABASE, timeout=30, isolation_level=None)
-    yield connection
-    connection.close()
+def database() -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(DATABASE, timeout=30, isolation_level=None))
 
 
 with database() as db:

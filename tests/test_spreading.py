@@ -1,0 +1,43 @@
+"""How pages, examples and tests are named, and which tests run in one process."""
+
+import pytest
+
+from tests.pages import EXAMPLES, PAGES, claims_of, page_of
+from tests.spreading import scope_of
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"),
+    [
+        ("tests/test_rq.py::test_one", "tests/test_rq.py::test_two", False),
+        (
+            "tests/site/test_links.py::test_one",
+            "tests/site/test_code.py::test_two",
+            True,
+        ),
+        ("docs/rq.md::line:1", "docs/rq.md::line:2", True),
+        ("docs/rq.md::line:1", "tests/test_rq.py::test_one", False),
+        ("docs/rq.md::line:1", "docs/arq.md::line:1", False),
+        ("README.md::line:1", "docs/arq.md::line:1", False),
+        (
+            "docs/many-machines.md::line:1",
+            "tests/rabbitmq/test_dramatiq.py::test",
+            True,
+        ),
+    ],
+)
+def test_what_shares_a_folder_runs_in_one_process(one: str, other: str, together: bool):
+    """Whatever it is called."""
+    assert (scope_of(one) == scope_of(other)) == together
+
+
+def test_each_example_belongs_to_a_page_with_claims():
+    for file in EXAMPLES.rglob("*.py"):
+        page = page_of(file.relative_to(EXAMPLES).with_suffix("").as_posix())
+        assert page in PAGES
+        assert claims_of(page), page
+
+
+def test_a_page_may_be_named_as_an_example_or_as_its_folder():
+    assert page_of("recipes/csv_import") == "recipes/csv-import"
+    assert page_of("multiple_tasks/in_order") == "multiple-tasks"
