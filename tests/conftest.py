@@ -1,7 +1,9 @@
-"""Real servers and a real browser that the tests start themselves."""
+"""Real servers, a real browser and the built site: the tests start them themselves."""
 
 from collections.abc import Iterator
+from fcntl import LOCK_EX, flock
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
 
 import pytest
 from playwright.sync_api import Browser
@@ -9,7 +11,7 @@ from playwright.sync_api import Browser
 from runner import Server, serve
 from runner.services import Service
 from tests.services import new_database, postgresql_url, running, settings_of
-from tests.site.building import CHROMIUM, open_browser
+from tests.site.building import CHROMIUM, build, open_browser, serve_static
 
 
 @pytest.fixture
@@ -50,3 +52,29 @@ def browser() -> Iterator[Browser]:
         pytest.skip("needs Chromium or Chrome (Debian: apt install chromium)")
     with open_browser() as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """The folder of the built site: built once for all processes of the tests."""
+    common = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        common = common.parent
+    with (common / "site.lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        folder = common / "site"
+        if not (folder / "sitemap.xml").exists():
+            before = getrusage(RUSAGE_CHILDREN)
+            build(folder)
+            after = getrusage(RUSAGE_CHILDREN)
+            took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            # five seconds where nothing else runs; a busy core counts more of them
+            assert took < 7, "the site takes more than five seconds of a core"
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site_url(site: Path) -> Iterator[str]:
+    """The address of the built site."""
+    with serve_static(site) as server:
+        yield server.url

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, Response
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Response
 
 from button.markup import BUILT
 from recording.model import Recording, load
@@ -29,6 +29,17 @@ MOST_BEFORE = 6_000
 """Bytes that the feature may add to a page before the click, compressed."""
 LONGEST_TASK = 50
 """Milliseconds for which a run may keep the main thread of the page busy at a time."""
+
+
+@pytest.fixture(scope="module")
+def reader(browser: Browser, site_url: str) -> Iterator[BrowserContext]:
+    """One reader for all tests, whose browser keeps what it has loaded once."""
+    if not BUILT.exists():
+        pytest.skip("needs the runtime of the Run button: make, with npm and PyPI")
+    size = {"width": 1280, "height": 1000}
+    context = browser.new_context(base_url=site_url, viewport=size)
+    yield context
+    context.close()
 
 
 @pytest.fixture(scope="module")
