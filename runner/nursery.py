@@ -45,7 +45,7 @@ _IMPORTED = (
     "taskiq_fastapi",
     "opentelemetry.sdk.trace.export",
 )
-_HONOURED = {"PYTHONUNBUFFERED", "PYTHONDONTWRITEBYTECODE"}
+_HONOURED = {"PYTHONDONTWRITEBYTECODE"}
 """Python's own variables that a forked process follows; any other has it started anew."""
 
 
@@ -64,15 +64,14 @@ class Process:
     ) -> None:
         """Run the command in the folder `cwd`, with only `env` in its environment.
 
-        What it prints goes to the descriptor `output`. It runs as `user`, if one is named.
+        What it prints goes to the descriptor `output`, a terminal if it is forked. It runs as `user`, if one is named.
         ``PYTHON -m MODULE …`` with a module of `FORKED` is forked, if `fork` does not
         forbid it. A command that is not there ends with 127, as in a shell.
         """
         module = ""
         if fork and tuple(command[:2]) == (sys.executable, "-m"):
             asked = {name for name in env if name.startswith("PYTHON")}
-            unbuffered = "PYTHONUNBUFFERED" in asked  # as the nursery is itself
-            module = command[2] if unbuffered and asked <= _HONOURED else ""
+            module = command[2] if asked <= _HONOURED else ""
         order = {
             "module": module if module in FORKED else "",
             "command": list(command),
@@ -131,7 +130,7 @@ class _Nursery:
                 [sys.executable, __file__],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
                 start_new_session=True,  # Ctrl-C in the owner's terminal is not for it
             )
         atexit.register(self._end)
@@ -156,8 +155,7 @@ def _nursery(_owner: int) -> _Nursery:
 
 def main() -> None:
     """Be the nursery, or in a forked process what was ordered."""
-    own = {str(Path(__file__).parent), *os.environ.get("PYTHONPATH", "").split(":")}
-    path = [folder for folder in sys.path if folder not in own]
+    path = sys.path[1:]  # without this file's folder
     for module in _IMPORTED:
         importlib.import_module(module)
     if order := _follow_orders():
@@ -250,6 +248,7 @@ def _become(order: dict[str, Any], path: list[str]) -> None:
             os._exit(127)
     os.environ.clear()
     os.environ.update(env)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # a terminal
     sys.dont_write_bytecode = bool(env.get("PYTHONDONTWRITEBYTECODE"))
     sys.path[:] = [order["cwd"], *path]
     sys.argv[:] = ["-m", *command[3:]]

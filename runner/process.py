@@ -7,6 +7,7 @@ import re
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +28,8 @@ START_TIMEOUT = 30.0
 
 PYTHON = (sys.executable, "-m")
 """The beginning of a command that runs a module."""
+
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 _ADDRESS = r"(?:running on|Serving on|Listening at:) (http://[\w.]+:\d+)"
 
@@ -58,10 +61,11 @@ class Server:
         self._reader.start()
 
     def _read(self) -> None:
-        with self._output as output:
+        with self._output as output, suppress(OSError):  # a terminal's end
             for text in output:
+                line = Line(time.monotonic(), _COLOUR.sub("", text.rstrip("\n")))
                 with self._news:
-                    self._lines.append(Line(time.monotonic(), text.rstrip("\n")))
+                    self._lines.append(line)
                     self._news.notify_all()
         with self._news:
             self._ended = True
@@ -190,15 +194,16 @@ def start(
     ``python -m`` with a module that `runner.nursery` has imported is forked from there,
     unless `fork` is false.
     """
-    surroundings = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    surroundings |= {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", **(env or {})}
-    read, write = os.pipe()
+    surroundings = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    surroundings |= {"NO_COLOR": "1", **(env or {})}
+    read, write = _terminal()
     try:
         process = Process(command, write, cwd=cwd, env=surroundings, fork=fork)
     finally:
         os.close(write)
     try:
-        server = Server(process, open(read))  # noqa: SIM115 - its reader closes it
+        output = open(read, errors="replace")  # noqa: SIM115 - its reader closes it
+        server = Server(process, output)
         if ready is not None:
             line = server.wait_for(ready, timeout=START_TIMEOUT)
             if found := re.search(ready, line.text):
@@ -209,6 +214,19 @@ def start(
     finally:
         process.kill_group()
         process.wait()
+
+
+def _terminal() -> tuple[int, int]:
+    """What a process prints to, as a reader's does: our end, and its own.
+
+    On a terminal Python writes line by line, so that lines of several threads or
+    processes stay whole. What it writes is passed on as it is.
+    """
+    ours, its = os.openpty()
+    settings = termios.tcgetattr(its)
+    settings[1] &= ~termios.OPOST  # or each line would end with two characters
+    termios.tcsetattr(its, termios.TCSANOW, settings)
+    return ours, its
 
 
 def complete(
