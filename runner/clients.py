@@ -14,8 +14,8 @@ def certificates() -> ssl.SSLContext:
 
 
 def new_client(**options: Any) -> httpx.Client:
-    """A client with connections of its own."""
-    return httpx.Client(verify=certificates(), **options)
+    """A client with connections of its own, and more patience than httpx has by itself."""
+    return httpx.Client(verify=certificates(), **{"timeout": 30, **options})
 
 
 client = new_client(limits=httpx.Limits(max_keepalive_connections=0))

@@ -26,6 +26,9 @@ ROOT = Path(__file__).parent.parent
 START_TIMEOUT = 30.0
 """Seconds that a server may take until it answers."""
 
+PATIENCE = 30.0
+"""Seconds that one waits for what a server will do at once on an idle machine."""
+
 PYTHON = (sys.executable, "-m")
 """The beginning of a command that runs a module."""
 
@@ -78,11 +81,12 @@ class Server:
             return list(self._lines)
 
     def wait_for(
-        self, pattern: str, *, nth: int = 1, start: int = 0, timeout: float = 10
+        self, pattern: str, *, nth: int = 1, start: int = 0, timeout: float = PATIENCE
     ) -> Line:
-        """Return the first, or `nth`, line that the regular expression is found in.
+        """Return the line in which the regular expression is found first, or the `nth` time.
 
-        Lines before index `start` of `lines` do not count. Raises `ServerError`
+        Several processes may share a line: a pattern that is found twice in it counts
+        twice. Lines before index `start` of `lines` do not count. Raises `ServerError`
         with everything printed if there is none within `timeout` seconds, or
         sooner if the process ends.
         """
@@ -91,8 +95,8 @@ class Server:
         with self._news:
             while True:
                 for line in self._lines[seen:]:
-                    nth -= bool(re.search(pattern, line.text))
-                    if not nth:
+                    nth -= len(re.findall(pattern, line.text))
+                    if nth <= 0:
                         return line
                 seen = max(start, len(self._lines))
                 left = deadline - time.monotonic()
@@ -107,7 +111,7 @@ class Server:
         """All that it has printed, indented."""
         return "\n".join(f"  {line.text}" for line in self._lines) or "  (nothing)"
 
-    def stop(self, signal: Signals = SIGTERM, *, timeout: float = 10) -> int:
+    def stop(self, signal: Signals = SIGTERM, *, timeout: float = PATIENCE) -> int:
         """Send a signal to the process, wait for its end, return its exit code.
 
         Raises `ServerError` if the process still runs after `timeout` seconds.
@@ -120,7 +124,7 @@ class Server:
         kill_tree(self.process.pid)
         self.wait()
 
-    def wait(self, timeout: float = 10) -> int:
+    def wait(self, timeout: float = PATIENCE) -> int:
         """Wait for the end of the process and of what it prints, return its exit code.
 
         Raises `ServerError` if the process still runs after `timeout` seconds.
@@ -209,7 +213,7 @@ def start(
             if found := re.search(ready, line.text):
                 server.url = "".join(found.groups())
         if server.url and {"--workers", "--reload"} & {*command}:
-            _wait_until_it_listens(server.url)
+            wait_until_it_listens(server.url)
         yield server
     finally:
         process.kill_group()
@@ -242,8 +246,12 @@ def complete(
             raise ServerError(f"ended with {code}:\n{once.transcript()}")
 
 
-def _wait_until_it_listens(url: str) -> None:
-    """With ``--workers`` and ``--reload`` the address is printed before a worker listens."""
+def wait_until_it_listens(url: str) -> None:
+    """Wait until somebody listens at that address.
+
+    With ``--workers`` and ``--reload`` it is printed before a worker does. Raises
+    `ServerError` if nobody does within `START_TIMEOUT` seconds.
+    """
     host, _, port = url.removeprefix("http://").partition(":")
     deadline = time.monotonic() + START_TIMEOUT
     while True:

@@ -1,5 +1,6 @@
 """Reads what a server, or a process that is none, has printed."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -25,9 +26,10 @@ def python(
 
 
 def positions(server: Server, *texts: str) -> list[int]:
-    """Where in the server's terminal the first lines that hold these texts are."""
-    lines = [line.text for line in server.lines]
-    return [next(i for i, line in enumerate(lines) if text in line) for text in texts]
+    """Where in the server's terminal the first lines that hold these texts are, once they are there."""
+    found = [server.wait_for(re.escape(text)) for text in texts]
+    lines = server.lines
+    return [lines.index(line) for line in found]
 
 
 def stop_and_read(server: Server, *beginnings: str) -> list[str]:

@@ -148,6 +148,31 @@ def test_a_forked_server_finds_what_one_started_by_hand_finds(tmp_path):
         assert forked[what] == by_hand[what], what
 
 
+def test_what_threads_print_at_the_same_time_are_whole_lines(tmp_path):
+    (tmp_path / "main.py").write_text(
+        "import threading\n"
+        "def print_lines():\n"
+        "    for _ in range(2000):\n"
+        "        print('one line')\n"
+        "async def app(scope, receive, send):\n"
+        "    threads = [threading.Thread(target=print_lines) for _ in range(4)]\n"
+        "    for thread in threads: thread.start()\n"
+        "    for thread in threads: thread.join()\n"
+        "    await receive()\n"
+        "    await send({'type': 'lifespan.startup.complete'})\n"
+        "    await receive()\n"
+    )
+    with serve("main:app", cwd=tmp_path) as server:
+        assert sum(line.text == "one line" for line in server.lines) == 8000
+
+
+def test_a_line_that_two_processes_share_counts_twice():
+    said = "print('order 1 done', end=''); print('order 2 done')"
+    with start((sys.executable, "-c", said), ready=None) as once:
+        line = once.wait_for(r"order \d done", nth=2)
+    assert line.text == "order 1 doneorder 2 done"
+
+
 def test_a_line_is_waited_for_from_where_one_says():
     with serve(FIRST_TASK) as server:
         first = server.wait_for("INFO")

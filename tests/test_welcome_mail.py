@@ -14,7 +14,7 @@ import pytest
 from aiosmtpd.controller import Controller
 
 from runner import Server, client, serve
-from runner.process import free_port
+from runner.process import free_port, wait_until_it_listens
 from tests.load import REQUESTS, load
 
 ADA = {"email": "ada@example.com", "name": "Ada"}
@@ -28,12 +28,15 @@ class Postbox:
         self.attempts: list[str] = []
         self.answers: list[str] = []
         """What to answer to the next mails; then each is accepted."""
-        self.open = self.most_open = 0
+        self.open = self.most_open = self.together = 0
+        """How many mails come in; the most at a time; how many wait for each other."""
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:
         self.open += 1
         self.most_open = max(self.open, self.most_open)
         await asyncio.sleep(0.01)
+        while self.most_open < self.together:
+            await asyncio.sleep(0.01)
         self.open -= 1
         mail = message_from_bytes(envelope.content)
         self.attempts.append(mail["Message-ID"])
@@ -80,6 +83,7 @@ def test_a_mail_server_to_try_it_with(tmp_path: Path):
             "examples.recipes.welcome_mail:app", env={"SMTP_PORT": str(port)}
         ) as server,
     ):
+        wait_until_it_listens(f"http://{where}")
         client.post(f"{server.url}/users", json=ADA)
         server.wait_for("welcome: mail sent to ada@example.com")
         mail_server.terminate()
@@ -139,6 +143,7 @@ def test_an_address_or_a_name_that_smuggles_in_a_header_gets_422(user: dict[str,
 @pytest.mark.slow
 def test_200_users_get_a_mail_each(server: Server, postbox: Postbox):
     """200 users, 20 at a time: each gets one mail, over at most five connections at a time."""
+    postbox.together = 5
     answers = load(
         server.url,
         lambda client, number: client.post(
