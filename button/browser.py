@@ -101,8 +101,8 @@ class _Performance:
 
     async def send(self, app: Any, request: Request) -> None:
         """Send one request when its time has come; return when its tasks are over."""
-        while request.after and not any(
-            re.search(request.after, event.text) for event in self.events
+        while request.after and request.nth > sum(
+            bool(re.search(request.after, event.text)) for event in self.events
         ):
             await asyncio.sleep(0.005)
         await asyncio.sleep(request.delay)

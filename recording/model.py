@@ -25,6 +25,8 @@ class Request:
     json: Any = None
     after: str = ""
     """Sent when the server has printed this; empty: at once."""
+    nth: int = 1
+    """How often it has printed that by then."""
     delay: float = 0
     """Seconds to wait before sending, counted from then."""
     pause: float = 0

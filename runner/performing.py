@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -65,10 +65,12 @@ def _send(scene: Scene, server: Server) -> list[Exchange]:
                 else stack.enter_context(new_client(base_url=server.url, timeout=30))
             )
         threads = stack.enter_context(ThreadPoolExecutor(len(clients)))
-        exchanges = []
+        exchanges: list[Future[Exchange]] = []
         for number, request in enumerate(scene.requests):
             if request.after:
-                server.wait_for(request.after)
+                server.wait_for(request.after, nth=request.nth)
+            if request.same_connection:
+                exchanges[-1].result()  # or the connection is not free yet
             time.sleep(request.delay)
             sending = threads.submit(_exchange, clients[number], number, request)
             exchanges.append(sending)
@@ -104,7 +106,7 @@ def main() -> None:
             print("new")
         elif (before := load(Recording, name)).scene != scene:
             print("another scene than before")
-        elif shape(before.run) != shape(recording.run):
+        elif shape(before.run) != shape(recording.run, before.run):
             print("ANOTHER SHAPE than before")
         else:
             print("the same shape")

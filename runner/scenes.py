@@ -10,7 +10,8 @@ _MULTI_TASK = Request("POST", "/multi-task")
 
 _THUMBNAIL = Request("POST", "/thumbnail")
 
-_FOUR_THUMBNAILS = [_THUMBNAIL, *[replace(_THUMBNAIL, delay=0.1)] * 3]
+_LATER_THUMBNAIL = replace(_THUMBNAIL, after="make_thumbnail: started", delay=0.4)
+_FOUR_THUMBNAILS = [_THUMBNAIL, _LATER_THUMBNAIL, _THUMBNAIL, _THUMBNAIL]
 
 _NO_DATABASE = "the database library is not loaded there"
 _NO_CONNECTION = "there is no connection that could be slow"
@@ -70,7 +71,7 @@ _ALL = [
         "def_or_async/shared_threads",
         (
             *_FOUR_THUMBNAILS,
-            Request("GET", "/def", delay=0.1),
+            Request("GET", "/def", after="make_thumbnail: started", nth=4),
             Request("GET", "/async-def"),
         ),
         not_in_browser=_NO_THREADS,
@@ -79,15 +80,17 @@ _ALL = [
         "def_or_async/files_need_threads",
         (
             *_FOUR_THUMBNAILS,
-            Request("GET", "/prices", delay=0.1),
+            Request("GET", "/prices", after="make_thumbnail: started", nth=4),
         ),
         not_in_browser=_NO_THREADS,
     ),
     Scene(
         "def_or_async/own_limiter",
         (
-            *[Request("POST", f"/thumbnails/{n}", delay=0.1) for n in (1, 2, 3)],
-            Request("GET", "/def", after="thumbnail 2: started"),
+            Request("POST", "/thumbnails/1"),
+            Request("POST", "/thumbnails/2", after="thumbnail 1: started", delay=0.25),
+            Request("POST", "/thumbnails/3", after="thumbnail 2: started"),
+            Request("GET", "/def", after="POST /thumbnails/3"),
         ),
         not_in_browser=_NO_THREADS,
     ),
@@ -128,13 +131,15 @@ _ALL = [
         "when_a_task_fails/broken_connection",
         (
             _ORDER,
-            Request("GET", "/report", delay=0.1, same_connection=True),
+            Request(
+                "GET", "/report", after="POST /orders", delay=0.1, same_connection=True
+            ),
         ),
         not_in_browser="there is no connection that could break",
     ),
     Scene(
         "when_a_task_fails/broken_connection",
-        (_ORDER, Request("GET", "/report", delay=0.1)),
+        (_ORDER, Request("GET", "/report", after="POST /orders", delay=0.1)),
         name="when_a_task_fails/two_connections",
         not_in_browser="there is no connection that could break",
     ),
@@ -168,21 +173,28 @@ _ALL = [
     ),
     Scene(
         "sessions_and_dependencies/pool_exhausted",
-        (_ORDER, replace(_ORDER, delay=0.1), replace(_ORDER, delay=0.1)),
+        (
+            _ORDER,
+            replace(_ORDER, after="send_receipt: started", delay=0.1),
+            replace(_ORDER, after="send_receipt: started", nth=2, delay=0.1),
+        ),
         not_in_browser=_NO_DATABASE,
     ),
     Scene(
         "sessions_and_dependencies/pool_deadlock",
-        (_ORDER, replace(_ORDER, delay=0.1)),
+        (_ORDER, replace(_ORDER, after="POST /orders", delay=0.3)),
         not_in_browser=_NO_DATABASE,
     ),
     Scene(
         "sessions_and_dependencies/one_at_a_time",
-        (Request("POST", "/labels"), Request("POST", "/labels", delay=0.1)),
+        (
+            Request("POST", "/labels"),
+            Request("POST", "/labels", after="print_label: started"),
+        ),
     ),
     Scene(
         "context_and_logs/request_id",
-        (_ORDER, replace(_ORDER, delay=0.2)),
+        (_ORDER, replace(_ORDER, after="create_order: done", delay=0.1)),
         not_in_browser="what is logged is not shown there",
     ),
     Scene(
@@ -203,7 +215,7 @@ _ALL = [
     ),
     Scene(
         "at_the_same_time/bounded_queue",
-        tuple(Request("POST", "/reports/4", delay=0.05) for _ in range(4)),
+        tuple(Request("POST", "/reports/10", delay=0.1) for _ in range(4)),
         not_in_browser="no lifespan starts the workers there",
     ),
     Scene(
@@ -219,7 +231,7 @@ _ALL = [
         "recipes/report_download",
         (
             Request("POST", "/reports/2026"),
-            Request("POST", "/reports/2027", delay=0.1),
+            Request("POST", "/reports/2027", after="POST /reports/2026"),
         ),
         not_in_browser="there is no other process",
         until="build_in_a_process: 2027 done",

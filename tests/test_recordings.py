@@ -22,7 +22,8 @@ every_scene = pytest.mark.parametrize("name", SCENES)
 @pytest.mark.slow
 @every_scene
 def test_a_scene_performed_again_has_the_shape_of_its_recording(name: str):
-    assert shape(perform(SCENES[name]).run) == shape(load(Recording, name).run)
+    kept = load(Recording, name).run
+    assert shape(perform(SCENES[name]).run, kept) == shape(kept)
 
 
 @every_scene
@@ -53,7 +54,16 @@ def test_another_lane_name_error_end_or_overlap_is_another_shape(change):
     run = load(Recording, "multiple_tasks/in_order").run
     other = copy.deepcopy(run)
     other.calls[1] = replace(other.calls[1], **change)
-    assert shape(other) != shape(run)
+    assert shape(other, run) != shape(run)
+
+
+def test_what_waits_for_nothing_may_take_any_time():
+    """On a busy machine a commit takes as long as on an idle one a mail."""
+    run = load(Recording, "sessions_and_dependencies/row_not_found").run
+    slow = copy.deepcopy(run)
+    for call in slow.calls:
+        call.end += 0.2
+    assert shape(slow, run) == shape(run)
 
 
 def test_a_recording_is_kept_and_loaded_as_it_was(monkeypatch, tmp_path):

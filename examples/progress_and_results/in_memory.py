@@ -31,10 +31,10 @@ def count_orders(year: int) -> int:
 def build_report(report: Report, year: int) -> None:
     try:
         for percent in (25, 50, 75):
-            time.sleep(0.1)  # stands in for a slow query
+            time.sleep(0.5)  # stands in for a slow query
             report.percent = percent
         report.rows = count_orders(year)
-        report.status, report.percent = "done", 100
+        report.percent, report.status = 100, "done"  # what polls wait for comes last
     except LookupError as error:  # the client can do something about it
         report.status, report.error = "failed", str(error)
     except Exception:

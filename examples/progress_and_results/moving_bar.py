@@ -39,7 +39,7 @@ reports: dict[str, Report] = {}
 
 async def build_report(report: Report, year: int) -> None:
     for report.percent in (25, 50, 75, 100):
-        await asyncio.sleep(0.2)  # stands in for a slow query
+        await asyncio.sleep(0.5)  # stands in for a slow query
         if year < 2020:
             report.status = f"failed: there are no orders of {year}"
             return

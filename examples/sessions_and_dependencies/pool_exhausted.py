@@ -24,7 +24,7 @@ async def open_session() -> AsyncIterator[AsyncSession]:
 
 async def send_receipt() -> None:
     print("send_receipt: started")
-    await asyncio.sleep(2)  # stands in for a slow mail server; needs no database
+    await asyncio.sleep(5)  # stands in for a slow mail server; needs no database
     print("send_receipt: done")
 
 

@@ -14,7 +14,7 @@ app = FastAPI()
 folder = TemporaryDirectory()
 sqlite = f"sqlite+aiosqlite:///{folder.name}/orders.db"
 url = os.environ.get("DATABASE_URL", sqlite)
-engine = create_async_engine(url, pool_size=2, max_overflow=0, pool_timeout=1)
+engine = create_async_engine(url, pool_size=2, max_overflow=0, pool_timeout=2)
 
 
 async def open_session() -> AsyncIterator[AsyncSession]:
@@ -23,7 +23,7 @@ async def open_session() -> AsyncIterator[AsyncSession]:
 
 
 async def send_receipt() -> None:
-    await asyncio.sleep(0.2)  # stands in for writing the receipt
+    await asyncio.sleep(1)  # stands in for writing the receipt
     print("send_receipt: opens a session of its own")
     async with AsyncSession(engine) as session:
         await session.scalar(text("select 7"))
