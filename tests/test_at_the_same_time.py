@@ -99,33 +99,31 @@ def test_a_failure_is_logged_when_it_happens():
 def test_at_shutdown_they_have_two_seconds_and_then_are_cancelled():
     """At shutdown they have two seconds; who needs longer is cancelled."""
     with serve("examples.at_the_same_time.held_and_awaited:app") as server:
-        client.post(f"{server.url}/prices/0.5")
+        client.post(f"{server.url}/prices/1.25")
         client.post(f"{server.url}/prices/60")
         server.stop()
         asked, done, cancelled = positions(
-            server, "Shutting down", "refresh_prices: 20.0", "lifespan: 1 cancelled"
+            server, "Shutting down", "refresh_prices: 8.0", "lifespan: 1 cancelled"
         )
     assert asked < done < cancelled
 
 
-def fill(server: Server) -> httpx.Response:
-    """Ask for reports of two seconds until the queue is full; the last answer."""
-    for _ in range(10):
-        answer = client.post(f"{server.url}/reports/20")
-        if answer.status_code != 202:
-            break
-    return answer
+def fill(server: Server) -> list[httpx.Response]:
+    """Ask for reports of ten seconds until the queue is full; the answers."""
+    answers = [client.post(f"{server.url}/reports/100")]
+    while answers[-1].status_code == 202 and len(answers) < 10:
+        answers.append(client.post(f"{server.url}/reports/100"))
+    return answers
 
 
 def test_a_full_queue_answers_503_and_says_when_to_come_back():
     """When the queue is full the answer is `503` with `Retry-After`, at once."""
     with serve("examples.at_the_same_time.bounded_queue:app") as server:
-        answer = fill(server)
-        accepted = sum(" 202 Accepted" in line.text for line in server.lines)
+        *accepted, answer = fill(server)
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "1"
     assert answer.json()["detail"].startswith("Too many reports are waiting")
-    assert accepted == 7  # two at work and five waiting
+    assert len(accepted) == 7  # two at work and five waiting
 
 
 def test_two_workers_run_two_reports_at_a_time():
@@ -146,10 +144,10 @@ def test_at_shutdown_the_queue_runs_empty():
     """At shutdown no request is accepted any more, and what was accepted is done."""
     with serve("examples.at_the_same_time.bounded_queue:app") as server:
         for _ in range(6):
-            client.post(f"{server.url}/reports/2")
+            client.post(f"{server.url}/reports/5")
         server.stop()
         asked, done = positions(server, "Shutting down", "lifespan: all done")
-        reports = [i for i, x in enumerate(server.lines) if "50 rows" in x.text]
+        reports = [i for i, x in enumerate(server.lines) if "20 rows" in x.text]
     assert len(reports) == 6
     assert asked < reports[-1] < done
 

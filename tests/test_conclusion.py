@@ -9,18 +9,18 @@ from runner import new_client, serve
 
 @pytest.mark.slow
 def test_a_computation_in_a_def_task_slows_every_other_request():
-    """While a `def` task computes, other requests take more than twice as long on average."""
+    """While a `def` task computes, other requests take more than twice as long: so do the quicker half of them, which nothing else delays."""
     with (
         serve("examples.conclusion.heavy_computation:app") as server,
         new_client(base_url=server.url) as client,
     ):
         client.get("/ping")  # connects
-        idle = [client.get("/ping").elapsed.total_seconds() for _ in range(50)]
+        idle = [client.get("/ping").elapsed.total_seconds() for _ in range(20)]
         accepted = client.post("/forecast")
         server.wait_for("compute_forecast: started")
-        busy = [client.get("/ping").elapsed.total_seconds() for _ in range(50)]
+        busy = [client.get("/ping").elapsed.total_seconds() for _ in range(20)]
         still_computing = not any("done" in line.text for line in server.lines)
         server.wait_for("compute_forecast: done")
     assert accepted.json() == {"message": "Task has been queued"}
     assert still_computing
-    assert mean(busy) > 2 * mean(idle)
+    assert mean(sorted(busy)[:10]) > 2 * mean(sorted(idle)[:10])

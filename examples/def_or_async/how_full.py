@@ -9,7 +9,7 @@ app = FastAPI()
 
 
 def make_thumbnail() -> None:
-    time.sleep(3)  # stands in for an image library, which blocks its thread
+    time.sleep(10)  # stands in for an image library, which blocks its thread
 
 
 @app.post("/thumbnail")

@@ -18,7 +18,7 @@ app = FastAPI(lifespan=lifespan)
 
 
 def make_thumbnail() -> None:
-    time.sleep(1)  # stands in for an image library, which blocks its thread
+    time.sleep(10)  # stands in for an image library, which blocks its thread
 
 
 @app.post("/thumbnail")

@@ -17,7 +17,7 @@ def build_report() -> None:
 async def fetch_rates() -> None:
     try:
         async with asyncio.timeout(0.3):
-            await asyncio.sleep(1)  # stands in for a slow service
+            await asyncio.sleep(10)  # stands in for a slow service
     except TimeoutError:
         print("fetch_rates: given up")
 

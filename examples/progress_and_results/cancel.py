@@ -14,7 +14,7 @@ albums: dict[str, threading.Event] = {}
 
 async def build_report(scope: anyio.CancelScope) -> None:
     with scope:
-        await anyio.sleep(1)  # stands in for a slow query
+        await anyio.sleep(5)  # stands in for a slow query
     print(f"build_report: {'cancelled' if scope.cancelled_caught else 'done'}")
 
 

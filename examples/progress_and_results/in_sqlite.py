@@ -40,7 +40,7 @@ def change_report(report_id: int, **changes: Any) -> None:
 
 def build_report(report_id: int) -> None:
     for percent in (25, 50, 75):
-        time.sleep(0.1)  # stands in for a slow query
+        time.sleep(0.5)  # stands in for a slow query
         change_report(report_id, percent=percent)
     change_report(report_id, status="done", percent=100)
     print(f"build_report: {report_id} done")

@@ -14,7 +14,7 @@ scheduler = AsyncIOScheduler(timezone="UTC")
 
 async def import_orders() -> None:
     print("import_orders: started")
-    await asyncio.sleep(0.8)  # stands in for an import that has grown slow
+    await asyncio.sleep(2)  # stands in for an import that has grown slow
     print("import_orders: done")
 
 
