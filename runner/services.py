@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
@@ -38,10 +38,10 @@ class Service:
         port: int,
         folder: Path,
         user: str | None = None,
-        ready: Sequence[str] = (),
+        ready: Callable[[int], bool] | None = None,
     ) -> None:
         self._commands, self._env, self._folder = commands, env, folder
-        self._user, self._ready = user, ready
+        self._user, self._ready = user, ready or _accepts
         self._processes: list[Process] = []
         self.port = port
 
@@ -59,19 +59,10 @@ class Service:
                 for command in self._commands
             ]
         deadline = time.monotonic() + START_TIMEOUT
-        while not self._is_ready():
+        while not self._ready(self.port):
             if not self.runs or time.monotonic() > deadline:
                 raise ServerError((self._folder / "log").read_text())
             time.sleep(0.05)
-
-    def _is_ready(self) -> bool:
-        if self._ready:
-            return not subprocess.run(self._ready, capture_output=True).returncode
-        try:
-            socket.create_connection(("127.0.0.1", self.port)).close()
-            return True
-        except ConnectionRefusedError:
-            return False
 
     @property
     def runs(self) -> bool:
@@ -97,6 +88,24 @@ class Service:
             for process in self._processes:
                 with suppress(ProcessLookupError):  # killed meanwhile
                     os.killpg(process.pid, SIGCONT)
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+        return True
+    except ConnectionRefusedError:
+        return False
+
+
+def _pongs(port: int) -> bool:
+    """Whether a Redis has read its data: until then it accepts, and runs no command."""
+    try:
+        with socket.create_connection(("127.0.0.1", port)) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(100) == b"+PONG\r\n"
+    except ConnectionError:
+        return False
 
 
 def rabbitmq(folder: Path, **settings: int) -> Service:
@@ -147,7 +156,8 @@ def redis(folder: Path) -> Service:
         raise Missing("needs Redis (Debian: apt install redis-server)")
     port = free_port()
     command = [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder)]
-    return Service([[*command, "--appendonly", "yes"]], {}, port, folder)
+    command += ["--appendonly", "yes"]
+    return Service([command], {}, port, folder, ready=_pongs)
 
 
 def postgresql(folder: Path) -> Service:
@@ -176,6 +186,10 @@ def postgresql(folder: Path) -> Service:
         raise ServerError(made.stderr)
     command = [str(programs / "postgres"), "-D", str(data), "-p", str(port)]
     command += ["-h", "127.0.0.1", "-k", ""]
-    ready = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
-    ready += ["-U", "postgres"]
-    return Service([command], {}, port, folder, user, ready)
+    asks = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
+
+    def answers(_: int) -> bool:
+        asked = subprocess.run([*asks, "-U", "postgres"], capture_output=True)
+        return asked.returncode == 0
+
+    return Service([command], {}, port, folder, user, answers)

@@ -1,6 +1,7 @@
 """The runner: a real process, started, watched, and never left behind."""
 
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +11,8 @@ import psutil
 import pytest
 
 from runner import ServerError, serve
-from runner.process import PYTHON, ROOT, start
+from runner.process import PYTHON, ROOT, complete, start
+from tests.services import running
 
 pytestmark = pytest.mark.slow
 
@@ -195,3 +197,32 @@ def test_a_process_that_does_not_stop_is_reported_and_ended(tmp_path):
     ):
         server.stop(timeout=0.5)
     wait_until_gone(server.process.pid)
+
+
+def test_a_command_that_fails_is_reported_with_what_it_said():
+    script = "print('no such table'); raise SystemExit(3)"
+    with pytest.raises(ServerError, match="ended with 3:\n  no such table"):
+        complete((sys.executable, "-c", script), env={})
+
+
+def test_a_command_that_is_not_there_is_reported():
+    with pytest.raises(ServerError, match="no-such-program: No such file"):
+        complete(("no-such-program",), env={})
+
+
+def test_a_service_runs_whatever_the_test_before_has_done_to_it():
+    """Frozen by a block that fails, or killed and left so."""
+    redis = running("redis")
+    with pytest.raises(ZeroDivisionError), redis.frozen():
+        raise ZeroDivisionError
+    assert answers(redis.port)
+    redis.kill()
+    assert not redis.runs
+    assert running("redis") is redis
+    assert answers(redis.port)
+
+
+def answers(port: int) -> bool:
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        connection.sendall(b"PING\r\n")
+        return connection.recv(100) == b"+PONG\r\n"

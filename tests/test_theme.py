@@ -1,10 +1,14 @@
 """The Markdown of the pages: snippets by name, and proofs."""
 
+import re
+
 import markdown
 import pytest
 from pymdownx.snippets import SnippetMissingError
 
+from recording.figure import css
 from recording.model import Killed, Outcome, Speed
+from recording.watching import LANES
 from runner.process import ROOT
 from theme import outcomes, proof
 from theme.fences import FenceError
@@ -117,3 +121,16 @@ def test_a_comparison_has_a_row_for_each_way_and_shares_of_the_main_path():
     assert "<td>Mine</td><td>0.5</td><td>0.04</td><td>4 ms</td>" in outcomes.tables(
         rows
     )
+
+
+def test_each_lane_has_one_colour_in_both_schemes():
+    style = (ROOT / "theme/overrides/assets/site.css").read_text()
+    colours = {}
+    for selectors, colour in re.findall(
+        r"^(.*) \{ --lane: var\((.*)\); \}", style, re.M
+    ):
+        for selector in selectors.split(", "):
+            colours[selector.removeprefix(".")] = colour
+    assert len({colours[css(lane)] for lane in LANES}) == len(LANES)
+    for lane in LANES:
+        assert len(re.findall(rf"^  {colours[css(lane)]}: #", style, re.M)) == 2

@@ -1,7 +1,12 @@
-"""How pages, examples and tests are named, and which tests run in one process."""
+"""How tests are named, spread over processes, and skipped."""
+
+import os
+import subprocess
+import sys
 
 import pytest
 
+from runner.process import ROOT
 from tests.pages import EXAMPLES, PAGES, claims_of, page_of
 from tests.spreading import scope_of
 
@@ -41,3 +46,23 @@ def test_each_example_belongs_to_a_page_with_claims():
 def test_a_page_may_be_named_as_an_example_or_as_its_folder():
     assert page_of("recipes/csv_import") == "recipes/csv-import"
     assert page_of("multiple_tasks/in_order") == "multiple-tasks"
+
+
+@pytest.mark.slow
+def test_the_last_lines_say_why_tests_were_skipped_and_what_to_install():
+    """Without CI; there a skip is a failure."""
+    queues = ["-n0", "-q", "-mqueues", "tests/test_rq.py", "-kwithout_redis or retried"]
+    for ci in ({}, {"CI": "true"}):
+        env = {k: v for k, v in os.environ.items() if k != "CI"} | ci
+        env["PATH"] = "/nowhere"
+        ended = subprocess.run(
+            [sys.executable, "-m", "pytest", *queues],
+            cwd=ROOT,
+            env=env,
+            capture_output=True,
+            text=True,
+        )
+        assert ended.returncode == len(ci)
+        missing = "needs Redis (Debian: apt install redis-server)"
+        assert (f"skipped 2: {missing}" in ended.stdout.splitlines()[-3:]) == (not ci)
+        assert missing in ended.stdout
