@@ -1,11 +1,12 @@
 """The built pages in a real Chromium."""
 
 import gzip
-import re
 from collections.abc import Iterator
+from typing import Literal
 from urllib.parse import urljoin
 
 import pytest
+from coloraide import Color
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Response
 
 from runner.process import ROOT
@@ -66,30 +67,54 @@ def page(tab: Page) -> Iterator[Page]:
 
 
 @pytest.mark.parametrize("path", [*PATHS, "/404.html"])
-def test_a_page_is_accessible_light_copied_byte_for_byte_and_fits(
-    page: Page, site_url: str, path: str
-):
-    """axe finds nothing, nothing comes from another host, and it fits a small screen."""
+def test_a_page(page: Page, site_url: str, path: str, subtests: pytest.Subtests):
+    """One visit for many claims, because it takes long: each fails under its own name."""
+    page.set_viewport_size({"width": 1280, "height": 3000})  # no sidebar scrolls
+    weights = {r.url: len(gzip.compress(r.body(), mtime=0)) for r in load(page, path)}
+    with subtests.test("loads nothing from another host"):
+        assert [url for url in weights if not url.startswith(site_url)] == []
+    with subtests.test("is light"):
+        assert sum(weights.values()) < MOST_PER_PAGE, weights
+    for block in page.locator("article > .language-python").all()[:1]:
+        with subtests.test("is copied byte for byte"):
+            block.get_by_title("Copy to clipboard").click()
+            copied = page.evaluate("navigator.clipboard.readText()")
+            file = ROOT / block.locator(".filename").inner_text()
+            assert copied == file.read_text()
+    with subtests.test("fits a small screen"):
+        page.set_viewport_size({"width": 360, "height": 740})
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+    show_everything(page)
+    for scheme in ("light", "dark"):
+        with subtests.test("draws figures that can be read", scheme=scheme):
+            switch(page, scheme)
+            assert faint_texts_of_figures(page) == []
     if not AXE.exists():
         pytest.skip("needs axe-core from npm: make node_modules/axe-core")
+    page.evaluate(AXE.read_text())
+    with subtests.test("is accessible"):
+        switch(page, "light")
+        assert found_by_axe(page) == []
+    with subtests.test("has colours with contrast in the dark"):
+        switch(page, "dark")
+        assert found_by_axe(page, runOnly=["color-contrast"]) == []
+
+
+def load(page: Page, path: str) -> list[Response]:
+    """Go to a page, and wait until it loads nothing any more; return all it has loaded."""
     responses: list[Response] = []
 
     def keep(response: Response) -> None:
         responses.append(response)
 
-    page.set_viewport_size({"width": 1280, "height": 3000})  # no sidebar scrolls
     page.on("response", keep)
     page.goto(path, wait_until="networkidle")
     page.remove_listener("response", keep)
-    weights = {r.url: len(gzip.compress(r.body(), mtime=0)) for r in responses}
-    assert [url for url in weights if not url.startswith(site_url)] == []
-    assert sum(weights.values()) < MOST_PER_PAGE, weights
-    for block in page.locator("article > .language-python").all()[:1]:
-        block.get_by_title("Copy to clipboard").click()
-        copied = page.evaluate("navigator.clipboard.readText()")
-        assert copied == (ROOT / block.locator(".filename").inner_text()).read_text()
-    page.set_viewport_size({"width": 360, "height": 740})
-    assert page.evaluate("document.documentElement.scrollWidth") == 360
+    return responses
+
+
+def show_everything(page: Page) -> None:
+    """Leave nothing below the end of the screen, behind a proof, or in front of the page."""
     page.evaluate(LESS_OF_THE_SAME)
     page.mouse.move(0, 0)
     page.evaluate(  # "Copied to clipboard" goes away by itself, after a while
@@ -98,24 +123,23 @@ def test_a_page_is_accessible_light_copied_byte_for_byte_and_fits(
     page.set_viewport_size({"width": 1280, "height": 3000})
     height = page.evaluate("document.documentElement.scrollHeight")
     page.set_viewport_size({"width": 1280, "height": height})  # nothing overlaps
-    page.evaluate(AXE.read_text())
-    assert found_by_axe(page, rules="undefined") == []
-    assert faint_texts_of_figures(page) == []
-    page.emulate_media(color_scheme="dark")
-    assert found_by_axe(page, rules="['color-contrast']") == []
-    assert faint_texts_of_figures(page) == []
 
 
-def found_by_axe(page: Page, rules: str) -> list[tuple[str, str, str]]:
-    """What axe finds wrong, and what it cannot decide."""
-    page.evaluate(  # half faded in, a colour cannot be judged
+def switch(page: Page, scheme: Literal["light", "dark"]) -> None:
+    """Change the colours. Half faded in, one cannot be judged."""
+    page.emulate_media(color_scheme=scheme)
+    page.evaluate(
         "Promise.allSettled(document.getAnimations().map(a => a.finished)).then(() => 0)"
     )
-    options = f"{{runOnly: {rules}, resultTypes: ['violations', 'incomplete']}}"
-    result = page.evaluate(f"axe.run({options})")
+
+
+def found_by_axe(page: Page, **options: list[str]) -> list[tuple[str, str, str]]:
+    """What axe finds wrong, and what it cannot decide."""
+    kinds = ["violations", "incomplete"]
+    result = page.evaluate("o => axe.run(o)", {"resultTypes": kinds, **options})
     return [
         (kind, rule["id"], node["html"])
-        for kind in ("violations", "incomplete")
+        for kind in kinds
         for rule in result[kind]
         for node in rule["nodes"]
         if not node["html"].startswith("<text")  # in a figure: measured below
@@ -123,7 +147,7 @@ def found_by_axe(page: Page, rules: str) -> list[tuple[str, str, str]]:
 
 
 def faint_texts_of_figures(page: Page) -> list[str]:
-    """The colours in figures with a contrast below 4.5 to the page."""
+    """The colours in figures with a contrast below 4.5 to the page (WCAG 2.2, 1.4.3)."""
     paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
     fills = page.evaluate(
         "[...document.querySelectorAll('svg.timeline text')]"
@@ -132,23 +156,9 @@ def faint_texts_of_figures(page: Page) -> list[str]:
     return [fill for fill in set(fills) if contrast(fill, paper) < 4.5]
 
 
-def contrast(above: str, below: str) -> float:
-    """The contrast of two colours as CSS computes them (WCAG 2.2, 1.4.3)."""
-    (*paper, _), (*ink, alpha) = (
-        [*map(float, re.findall(r"[\d.]+", colour)), 1.0][:4]
-        for colour in (below, above)
-    )
-    mixed = [i * alpha + p * (1 - alpha) for i, p in zip(ink, paper, strict=True)]
-    light, dark = sorted(map(_luminance, (paper, mixed)), reverse=True)
-    return (light + 0.05) / (dark + 0.05)
-
-
-def _luminance(colour: list[float]) -> float:
-    parts = [part / 255 for part in colour]
-    linear = [
-        p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts
-    ]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+def contrast(ink: str, paper: str) -> float:
+    """The contrast of a colour, which may be transparent, to the one below it."""
+    return Color.layer([ink, paper], space="srgb").contrast(paper, method="wcag21")
 
 
 def test_copying_a_session_gives_what_is_typed(page: Page):
