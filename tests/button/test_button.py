@@ -4,11 +4,12 @@ To load Python takes long: all tests share one tab, and each leaves it usable.
 """
 
 import gzip
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Response
+from playwright.sync_api import Browser, BrowserContext, Page, Response
 
 from button.markup import BUILT
 from recording.model import Recording, load
@@ -21,14 +22,15 @@ from tests.test_browser import AXE
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
+ASSETS = ROOT / "theme/overrides/assets"
 START = "background-tasks"
 RUNNABLE = [name for name, scene in SCENES.items() if not scene.not_in_browser]
 MOST_TO_LOAD = 9_500_000
 """Bytes that the first click may load, compressed."""
 MOST_BEFORE = 6_000
 """Bytes that the feature may add to a page before the click, compressed."""
-LONGEST_TASK = 50
-"""Milliseconds for which a run may keep the main thread of the page busy at a time."""
+LONGEST_TASK = "() => { let n = 0; for (let i = 0; i < 4e7; i++) n += i % 7; return n }"
+"""What may keep the main thread of the page busy at a time: 50 ms of a quick machine."""
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +46,7 @@ def reader(browser: Browser, site_url: str) -> Iterator[BrowserContext]:
 
 @pytest.fixture(scope="module")
 def responses() -> list[Response]:
-    """What the tab has loaded so far."""
+    """What the tab has loaded since it was opened."""
     return []
 
 
@@ -52,8 +54,8 @@ def responses() -> list[Response]:
 def page(reader: BrowserContext, responses: list[Response]) -> Iterator[Page]:
     """A tab at the page of the first example."""
     page = reader.new_page()
-    page.context.on("response", lambda response: responses.append(response))
     page.goto(f"/{START}/", wait_until="networkidle")
+    page.on("response", lambda response: responses.append(response))
     yield page
     page.close()
 
@@ -74,43 +76,63 @@ def all_pages(page: Page) -> Page:
     return page
 
 
-def test_nothing_is_loaded_before_the_click_little_after_it_and_nothing_again(
-    page: Page, responses: list[Response]
-):
-    """Without the network it says so, and a second click loads what is missing."""
-    before = {response.url for response in responses}
-    assert not [
-        url for url in before if "/run/" in url and not url.endswith("/element.js")
-    ]
+def test_nothing_is_loaded_before_the_click(reader: BrowserContext):
+    page = reader.new_page()
+    urls: list[str] = []
+    page.on("request", lambda request: urls.append(request.url))
+    page.goto(f"/{START}/", wait_until="networkidle")
+    page.close()
+    assert [Path(url).name for url in urls if "/run/" in url] == ["element.js"]
+
+
+def test_the_feature_adds_little_to_a_page():
     own = (ROOT / "button/element.js").read_bytes()
-    style = (ROOT / "theme/overrides/assets/site.css").read_text()
+    style = (ASSETS / "site.css").read_text()
     own += style[style.index("/* Run, under") :].encode()
     assert len(gzip.compress(own)) < MOST_BEFORE
+
+
+def test_without_the_network_it_says_so_and_another_click_loads_what_is_missing(
+    page: Page,
+):
     element = scene(page, "background_tasks/first_task")
+    press(element, "Run")
+    press(element, "Stop")  # forgets the Python that an earlier test has loaded
     page.context.route("**/env.zip", lambda route: route.abort())
     press(element, "Run")
     status(element, "Python could not be loaded")
     page.context.unroute("**/env.zip")
     assert len(run(page, element).calls) == 1
-    assets = ROOT / "theme/overrides/assets"
-    after = {response.url for response in responses} - before
-    files = [Path(assets, url.partition("/assets/")[2]) for url in after]
-    assert BUILT / "env.zip" in files
-    assert (
-        sum(len(gzip.compress(file.read_bytes(), 6)) for file in files) < MOST_TO_LOAD
-    )
-    second = scene(page, "background_tasks/def_or_async")
-    run(page, second)
-    run(page, second)
-    assert len([r for r in responses if r.url.endswith("env.zip")]) == 1
-    keyboard_is_enough(page, element)
-    for width in (360, 1280):
-        page.set_viewport_size({"width": width, "height": 800})
-        assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def keyboard_is_enough(page: Page, element: Locator) -> None:
-    """Edit, leave the editor, and run, with the keyboard alone."""
+def test_the_first_click_loads_little(page: Page, responses: list[Response]):
+    run(page, scene(page, "background_tasks/first_task"))
+    paths = {response.url.partition("/assets/")[2] for response in responses} - {""}
+    weights = {
+        path: len(gzip.compress((ASSETS / path).read_bytes(), 6)) for path in paths
+    }
+    assert "run/env.zip" in weights
+    assert sum(weights.values()) < MOST_TO_LOAD, weights
+
+
+def test_nothing_comes_from_another_host(
+    page: Page, responses: list[Response], site_url: str
+):
+    run(page, scene(page, "background_tasks/first_task"))
+    urls = {response.url for response in responses}
+    assert [url for url in urls if not url.startswith(site_url)] == []
+
+
+def test_nothing_is_loaded_again(page: Page, responses: list[Response]):
+    run(page, scene(page, "background_tasks/first_task"))
+    before = len(responses)
+    for _ in range(2):
+        run(page, scene(page, "background_tasks/def_or_async"))
+    assert [response.url for response in responses[before:]] == []
+
+
+def test_keyboard_alone_is_enough_to_edit_to_leave_the_editor_and_to_run(page: Page):
+    element = scene(page, "background_tasks/first_task")
     element.get_by_role("button", name="Run", exact=True).focus()
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
@@ -119,7 +141,6 @@ def keyboard_is_enough(page: Page, element: Locator) -> None:
     assert page.evaluate("document.activeElement.tagName") != "TEXTAREA"
     element.get_by_role("button", name="Run", exact=True).focus()
     page.keyboard.press("Space")
-    status(element, "Running")
     status(element, "Finished")
     output = element.get_by_role("region").inner_text().splitlines()
     assert output == [
@@ -127,6 +148,13 @@ def keyboard_is_enough(page: Page, element: Locator) -> None:
         "send_receipt: started",
         "send_receipt: done",
     ]
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_run_fits_a_screen(page: Page, width: int):
+    page.set_viewport_size({"width": width, "height": 1000})
+    run(page, scene(page, "background_tasks/def_or_async"))
+    assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
 def test_axe_finds_nothing_before_during_and_after_a_run(page: Page):
@@ -151,15 +179,29 @@ def test_axe_finds_nothing_before_during_and_after_a_run(page: Page):
 
 
 def test_the_page_stays_responsive_during_a_run(page: Page):
-    page.evaluate(
-        "window.long = []; new PerformanceObserver(list => long.push(..."
-        "list.getEntries().map(e => e.duration))).observe({type: 'longtask'})"
+    element = scene(page, "background_tasks/def_or_async")
+    in_a_run = longest_task(page, lambda: run(page, element))
+    assert in_a_run < longest_task(page, lambda: page.evaluate(LONGEST_TASK))
+
+
+def longest_task(page: Page, action: Callable[[], object]) -> float:
+    """For how long a task keeps the main thread busy meanwhile, in seconds of a processor."""
+    browser = page.context.browser
+    browser.start_tracing(
+        page=page, categories=["disabled-by-default-devtools.timeline"]
     )
-    longest = []
-    for _ in range(3):  # a busy machine may take the processor away during one
-        run(page, scene(page, "background_tasks/def_or_async"))
-        longest.append(max(page.evaluate("window.long.splice(0)"), default=0))
-    assert min(longest) < LONGEST_TASK
+    action()
+    events = json.loads(browser.stop_tracing())["traceEvents"]
+    main = {
+        event["tid"]
+        for event in events
+        if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"
+    }
+    return max(
+        event["tdur"] / 1_000_000
+        for event in events
+        if event["name"] == "RunTask" and event["ph"] == "X" and event["tid"] in main
+    )
 
 
 def test_run_in_the_browser_has_the_shape_of_the_recorded_run(all_pages: Page):
