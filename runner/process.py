@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import socket
 import subprocess
 import sys
@@ -175,10 +176,15 @@ def kill_tree(pid: int, *, children_only: bool = False) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on, for a command that cannot choose one itself."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
+    """A port that nobody listens on, for a command that cannot choose one itself.
+
+    It is none of those that the system gives to whoever asks for any port.
+    """
+    while True:
+        port = secrets.choice(range(20_000, 32_000))
+        with suppress(OSError):
+            socket.create_server(("127.0.0.1", port)).close()
+            return port
 
 
 @contextmanager

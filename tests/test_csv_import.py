@@ -132,7 +132,7 @@ def test_200_files_are_imported_without_a_loss(server: Server, database: Path):
 
     answers = load(server.url, send)
     assert {answer.status_code for answer in answers} == {202}
-    server.wait_for("import_products: 10 of 10", nth=REQUESTS, timeout=60)
+    server.wait_for("import_products: 10 of 10", nth=REQUESTS, timeout=100)
     assert len(products(database)) == 10 * REQUESTS
     for answer in answers:
         seen = client.get(server.url + answer.headers["location"]).json()

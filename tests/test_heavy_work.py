@@ -105,7 +105,7 @@ def test_a_forked_process_keeps_the_port_of_a_killed_server(method: str, kept: b
     with serve("examples.heavy_work.forked_pool:app") as server:
         pid = client.post(f"{server.url}/{method}").json()
         server.process.send_signal(signal.SIGKILL)
-        server.process.wait(10)
+        server.process.wait(30)
         with socket.socket() as again:
             again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             port = int(server.url.rpartition(":")[2])
@@ -122,7 +122,7 @@ def test_a_process_that_watches_its_parent_ends_with_a_killed_server():
         line = server.wait_for("compute_forecast: 2020 done in process")
         process = psutil.Process(int(line.text.split()[-1]))
         server.process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(30)
 
 
 @pytest.mark.slow
@@ -135,7 +135,7 @@ def test_a_signal_to_all_does_not_break_the_computation(number: signal.Signals):
         client.post(f"{server.url}/forecasts/2021")
         os.killpg(server.process.pid, number)
         server.wait_for("publish_forecast: 3029504670 for 2021")
-        server.process.wait(10)
+        server.process.wait(30)
 
 
 def test_a_waiting_thread_gets_the_interpreter_after_five_milliseconds():

@@ -112,7 +112,7 @@ def test_200_pictures_become_200_thumbnails(server: Server, folder: Path):
         ),
     )
     assert {answer.status_code for answer in answers} == {202}
-    server.wait_for("make_thumbnail: .* done", nth=REQUESTS, timeout=60)
+    server.wait_for("make_thumbnail: .* done", nth=REQUESTS, timeout=100)
     files = sorted(file.name for file in folder.iterdir())
     assert files == sorted(f"{answer.json()['id']}.jpg" for answer in answers)
     for file in folder.iterdir():

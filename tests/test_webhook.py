@@ -115,7 +115,7 @@ def test_200_orders_are_delivered_once_each(server: Server, receiver: Receiver):
     """200 orders, 20 at a time: the receiver has each once."""
     answers = load(server.url, lambda client, _: client.post("/orders", json=ORDER))
     assert {answer.status_code for answer in answers} == {201}
-    server.wait_for("tell: .* delivered", nth=REQUESTS, timeout=60)
+    server.wait_for("tell: .* delivered", nth=REQUESTS, timeout=100)
     ids = Counter(event_id for event_id, _, _ in receiver.received)
     assert ids == Counter(answer.json()["event"] for answer in answers)
     assert len(ids) == REQUESTS

@@ -87,7 +87,7 @@ def test_a_mail_server_to_try_it_with(tmp_path: Path):
         client.post(f"{server.url}/users", json=ADA)
         server.wait_for("welcome: mail sent to ada@example.com")
         mail_server.terminate()
-        mail_server.wait(10)
+        mail_server.wait(30)
         assert "your account is ready" in (tmp_path / "printed").read_text()
 
 
@@ -151,7 +151,7 @@ def test_200_users_get_a_mail_each(server: Server, postbox: Postbox):
         ),
     )
     assert {answer.status_code for answer in answers} == {201}
-    server.wait_for("welcome: mail sent", nth=REQUESTS, timeout=60)
+    server.wait_for("welcome: mail sent", nth=REQUESTS, timeout=100)
     assert Counter(mail["To"] for mail in postbox.mails) == Counter(
         f"user{number}@example.com" for number in range(REQUESTS)
     )

@@ -198,7 +198,7 @@ def test_what_is_logged_as_an_exception_reaches_sentry_with_its_request():
         target = "examples.when_a_task_fails.monitored:app"
         with serve(target, env=dsn) as server:
             client.post(f"{server.url}/orders")
-            envelope = received.get(timeout=10)
+            envelope = received.get(timeout=30)
         sentry.shutdown()
     event = json.loads(envelope.splitlines()[2])
     [exception] = event["exception"]["values"]

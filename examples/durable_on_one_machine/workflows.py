@@ -35,7 +35,7 @@ async def reserve(item: str, order_id: int) -> None:
 @DBOS.step(retries_allowed=True, max_attempts=3, interval_seconds=0.2)
 async def send_receipt(order_id: int, item: str) -> None:
     print(f"send_receipt: order {order_id} started", flush=True)
-    await asyncio.sleep(4 if item == "slow" else 0.05)  # stands in for a mail server
+    await asyncio.sleep(8 if item == "slow" else 0.05)  # stands in for a mail server
     if item == "refused":
         raise ConnectionError("the mail server refused the connection")
     print(f"send_receipt: order {order_id} done", flush=True)

@@ -41,7 +41,7 @@ async def work_on_the_loop(seconds: float) -> None:
 
 
 async def work_and_block_the_loop() -> None:
-    work_in_a_thread(3)
+    work_in_a_thread(6)
 
 
 @app.post("/def/{seconds}")
