@@ -68,7 +68,8 @@ def main() -> None:
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
     execute(Path(spec.origin).read_text(), module, emit)
     watch_output(emit)
-    uvicorn.run(WatchedApp(getattr(module, attribute), emit), port=0)
+    app = WatchedApp(getattr(module, attribute), emit)
+    uvicorn.run(app, port=0, use_colors=False)  # its log is told from what is printed
 
 
 if __name__ == "__main__":

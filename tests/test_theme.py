@@ -4,13 +4,14 @@ import re
 
 import markdown
 import pytest
+from bs4 import BeautifulSoup
 from pymdownx.snippets import SnippetMissingError
 
 from recording.figure import css
 from recording.model import Killed, Outcome, Speed
 from recording.watching import LANES
 from runner.process import ROOT
-from theme import outcomes, proof
+from theme import outcomes, proof, timeline
 from theme.fences import FenceError
 
 IN_ORDER = ROOT / "examples/multiple_tasks/in_order.py"
@@ -91,6 +92,18 @@ def test_a_proof_is_the_statement_and_the_source_of_the_test():
 def test_a_proof_without_a_test_or_a_statement_fails_the_build(node: str):
     with pytest.raises(FenceError):
         render(node)
+
+
+def test_a_timeline_is_a_figure_with_what_it_was_recorded_with():
+    html = timeline.timeline("multiple_tasks/in_order", "", "", {}, markdown.Markdown())
+    figure = BeautifulSoup(html, "html.parser").select_one("figure.timeline")
+    assert figure["data-scene"] == "multiple_tasks/in_order"
+    assert figure.select_one("svg.timeline[role=img][aria-label]")
+    assert figure.figcaption.get_text().startswith("Recorded with Python 3.")
+    with pytest.raises(FenceError, match="no recording of multiple_tasks/out_of_order"):
+        timeline.timeline(
+            "multiple_tasks/out_of_order", "", "", {}, markdown.Markdown()
+        )
 
 
 def outcome(name: str, fates: str, settings: str = "of the page") -> Outcome:
