@@ -159,10 +159,11 @@ def kill(
     what: str,
     *,
     jobs: int | None = None,
+    after: int | None = None,
     patience: float | None = None,
     service: Service | None = None,
 ) -> Killed:
-    """Kill `what` when a part of the jobs is done, start it again, and count.
+    """Kill `what` when a fifth of the jobs is done, or `after` so many; start it again, count.
 
     The broker is killed right after the last job was accepted, before a worker runs.
     A job is lost that was accepted and is not done within `patience` seconds, by default
@@ -174,7 +175,7 @@ def kill(
             running.start_worker()
         accepted = running.send(range(1, jobs + 1))
         if what != "broker":
-            enough = jobs // 5
+            enough = after or jobs // 5
             assert running.wait(lambda: running.done_and_running(enough), 30)
         running.kill(what)
         killed = time.monotonic()

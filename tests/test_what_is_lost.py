@@ -1,5 +1,6 @@
 """The statements of docs/what-is-lost.md."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ IN_PROCESS = {f"{way.module}:app": way for way in WAYS.values() if not way.setti
 )
 def test_what_waits_in_memory_is_gone_with_the_process(target: str):
     """Killed with `SIGKILL` and started again, none of the three does what it had accepted and not done, and none starts a job twice: at most once."""
-    outcome = kill(IN_PROCESS[target], "worker", jobs=100, patience=1)
+    way = replace(IN_PROCESS[target], path="/orders/{number}/slow")
+    outcome = kill(way, "worker", jobs=100, after=1, patience=1)
     assert outcome.accepted == 100
     assert outcome.lost > 20
     assert outcome.twice == 0

@@ -8,9 +8,9 @@ from fastapi import BackgroundTasks, FastAPI, Path
 app = FastAPI()
 
 
-def send_receipt(order_id: int) -> None:
+def send_receipt(order_id: int, item: str) -> None:
     print(f"send_receipt: order {order_id} started", flush=True)
-    time.sleep(0.1)  # stands in for a mail server
+    time.sleep(5 if item == "slow" else 0.1)  # stands in for a mail server
     print(f"send_receipt: order {order_id} done", flush=True)
 
 
@@ -18,5 +18,5 @@ def send_receipt(order_id: int) -> None:
 async def create_order(
     order_id: Annotated[int, Path(gt=0)], item: str, tasks: BackgroundTasks
 ) -> dict[str, str]:
-    tasks.add_task(send_receipt, order_id)
+    tasks.add_task(send_receipt, order_id, item)
     return {"message": f"A receipt for {item} will be sent"}

@@ -7,18 +7,18 @@ from typing import Annotated
 
 from fastapi import FastAPI, Path
 
-queue: asyncio.Queue[int] = asyncio.Queue()
+queue: asyncio.Queue[tuple[int, str]] = asyncio.Queue()
 
 
-async def send_receipt(order_id: int) -> None:
+async def send_receipt(order_id: int, item: str) -> None:
     print(f"send_receipt: order {order_id} started", flush=True)
-    await asyncio.sleep(0.05)  # stands in for a mail server
+    await asyncio.sleep(5 if item == "slow" else 0.05)  # stands in for a mail server
     print(f"send_receipt: order {order_id} done", flush=True)
 
 
 async def work() -> None:
     while True:
-        await send_receipt(await queue.get())
+        await send_receipt(*await queue.get())
 
 
 @asynccontextmanager
@@ -36,5 +36,5 @@ app = FastAPI(lifespan=lifespan)
 async def create_order(
     order_id: Annotated[int, Path(gt=0)], item: str
 ) -> dict[str, str]:
-    queue.put_nowait(order_id)
+    queue.put_nowait((order_id, item))
     return {"message": f"A receipt for {item} will be sent"}

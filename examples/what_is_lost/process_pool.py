@@ -10,9 +10,9 @@ from typing import Annotated
 from fastapi import FastAPI, Path
 
 
-def send_receipt(order_id: int) -> None:
+def send_receipt(order_id: int, item: str) -> None:
     print(f"send_receipt: order {order_id} started", flush=True)
-    time.sleep(0.02)  # stands in for a mail server
+    time.sleep(5 if item == "slow" else 0.02)  # stands in for a mail server
     print(f"send_receipt: order {order_id} done", flush=True)
 
 
@@ -30,5 +30,5 @@ app = FastAPI(lifespan=lifespan)
 async def create_order(
     order_id: Annotated[int, Path(gt=0)], item: str
 ) -> dict[str, str]:
-    app.state.pool.submit(send_receipt, order_id)
+    app.state.pool.submit(send_receipt, order_id, item)
     return {"message": f"A receipt for {item} will be sent"}
