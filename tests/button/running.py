@@ -22,6 +22,12 @@ def run(page: Page, element: Locator) -> Run:
     return read(Run, page.evaluate("e => e.result", element.element_handle()))
 
 
+def forget_python(element: Locator) -> None:
+    """What an earlier test may have loaded has to be loaded again."""
+    press(element, "Run")
+    press(element, "Stop")
+
+
 def status(element: Locator, text: str) -> None:
     """Wait until the element says so."""
     element.get_by_role("status").filter(has_text=text).wait_for()

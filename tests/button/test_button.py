@@ -16,7 +16,15 @@ from recording.model import Recording, load
 from recording.shape import shape
 from runner.process import ROOT
 from runner.scenes import SCENES
-from tests.button.running import names, press, printed, run, scene, status
+from tests.button.running import (
+    forget_python,
+    names,
+    press,
+    printed,
+    run,
+    scene,
+    status,
+)
 from tests.pages import page_of
 from tests.test_browser import AXE
 
@@ -96,8 +104,7 @@ def test_without_the_network_it_says_so_and_another_click_loads_what_is_missing(
     page: Page,
 ):
     element = scene(page, "background_tasks/first_task")
-    press(element, "Run")
-    press(element, "Stop")  # forgets the Python that an earlier test has loaded
+    forget_python(element)
     page.context.route("**/env.zip", lambda route: route.abort())
     press(element, "Run")
     status(element, "Python could not be loaded")
@@ -157,31 +164,12 @@ def test_a_run_fits_a_screen(page: Page, width: int):
     assert page.evaluate("document.documentElement.scrollWidth") == width
 
 
-def test_axe_finds_nothing_before_during_and_after_a_run(page: Page):
-    if not AXE.exists():
-        pytest.skip("needs axe-core from npm: make node_modules/axe-core")
-    page.evaluate(AXE.read_text())
-
-    def violations() -> list[str]:
-        found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
-        return [f"{rule['id']}: {rule['nodes'][0]['html']}" for rule in found]
-
+def test_the_page_stays_responsive_while_python_is_loaded_and_runs(page: Page):
+    """Python is loaded, imports FastAPI, runs and draws, all of it in a worker."""
+    page.goto(f"/{START}/", wait_until="networkidle")  # forgets what is loaded
     element = scene(page, "background_tasks/def_or_async")
-    for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
-        assert violations() == []
-        press(element, "Run")
-        printed(element, "resize_avatar ran")
-        assert violations() == []
-        status(element, "Finished")
-        assert violations() == []
-        press(element, "Edit" if scheme == "light" else "Reset")
-
-
-def test_the_page_stays_responsive_during_a_run(page: Page):
-    element = scene(page, "background_tasks/def_or_async")
-    in_a_run = longest_task(page, lambda: run(page, element))
-    assert in_a_run < longest_task(page, lambda: page.evaluate(LONGEST_TASK))
+    longest = longest_task(page, lambda: run(page, element))
+    assert longest < longest_task(page, lambda: page.evaluate(LONGEST_TASK))
 
 
 def longest_task(page: Page, action: Callable[[], object]) -> float:
@@ -202,6 +190,27 @@ def longest_task(page: Page, action: Callable[[], object]) -> float:
         for event in events
         if event["name"] == "RunTask" and event["ph"] == "X" and event["tid"] in main
     )
+
+
+def test_axe_finds_nothing_before_during_and_after_a_run(page: Page):
+    if not AXE.exists():
+        pytest.skip("needs axe-core from npm: make node_modules/axe-core")
+    page.evaluate(AXE.read_text())
+
+    def violations() -> list[str]:
+        found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+        return [f"{rule['id']}: {rule['nodes'][0]['html']}" for rule in found]
+
+    element = scene(page, "background_tasks/def_or_async")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        assert violations() == []
+        press(element, "Run")
+        printed(element, "resize_avatar ran")
+        assert violations() == []
+        status(element, "Finished")
+        assert violations() == []
+        press(element, "Edit" if scheme == "light" else "Reset")
 
 
 def test_run_in_the_browser_has_the_shape_of_the_recorded_run(all_pages: Page):
@@ -244,21 +253,23 @@ def test_an_exception_shows_pythons_last_lines_and_where(all_pages: Page):
     status(failing, "raised an exception")
 
 
-def test_an_endless_loop_is_stopped_by_hand_and_a_scene_by_another(all_pages: Page):
+def test_an_endless_loop_is_stopped_by_hand(all_pages: Page):
     element = scene(all_pages, "multiple_tasks/at_the_same_time")
     press(element, "Edit")
     editor = element.get_by_role("textbox")
-    code = editor.input_value()
-    editor.fill(code.replace("time.sleep(1)", "while True: pass"))
+    editor.fill(editor.input_value().replace("time.sleep(1)", "while True: pass"))
     press(element, "Run")
     printed(element, ": started")
     press(element, "Stop")
     status(element, "Stopped.")
-    press(element, "Reset")
-    press(element, "Run")
+
+
+def test_a_run_is_stopped_by_another(all_pages: Page):
+    first = scene(all_pages, "multiple_tasks/in_order")
+    press(first, "Run")
     second = scene(all_pages, "background_tasks/def_or_async")
     assert len(run(all_pages, second).calls) == 2
-    status(element, "Stopped: another example was started.")
+    status(first, "Stopped: another example was started.")
 
 
 def test_after_another_page_and_back_it_runs_again(all_pages: Page):
