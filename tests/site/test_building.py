@@ -44,6 +44,21 @@ def test_a_page_that_names_what_is_not_there_fails_the_build(
         build(tmp_path / "site", source=copy)
 
 
+def test_the_site_is_built_in_the_time_of_250_million_additions(site: Path):
+    """Twice what was measured: it was 7 to 17 times ten million, idle and busy."""
+    took = float(site.with_suffix(".seconds").read_text())
+    assert took < 25 * max(ten_million_additions() for _ in range(3))
+
+
+def ten_million_additions() -> float:
+    """The seconds of a processor that they take: half of one on a quick machine."""
+    before = time.process_time()
+    total = 0
+    for number in range(10_000_000):
+        total += number
+    return time.process_time() - before
+
+
 CHANGES = [
     ("docs/index.md", "# After the", "# Long after the", "/"),
     ("examples/multiple_tasks/in_order.py", "create_", "draw_", "/multiple-tasks/"),
