@@ -64,9 +64,10 @@ class Process:
     ) -> None:
         """Run the command in the folder `cwd`, with only `env` in its environment.
 
-        What it prints goes to the descriptor `output`, a terminal if it is forked. It runs as `user`, if one is named.
-        ``PYTHON -m MODULE …`` with a module of `FORKED` is forked, if `fork` does not
-        forbid it. A command that is not there ends with 127, as in a shell.
+        What it prints goes to the descriptor `output`, a terminal if it is forked. It
+        runs as `user`, if one is named. ``PYTHON -m MODULE …`` with a module of `FORKED`
+        is forked, if `fork` does not forbid it. A command that is not there ends with
+        127, as in a shell.
         """
         module = ""
         if fork and tuple(command[:2]) == (sys.executable, "-m"):
