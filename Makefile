@@ -44,9 +44,9 @@ latency: .venv/for-tests ## Measure how long requests wait while a task computes
 bench: .venv/for-tests $(engines) ## Measure what each queue loses and how fast it is (half an hour)
 	$(in_venv)python -m bench
 
-audit: .venv/for-tests node_modules/lighthouse $(runtime) ## Check accessibility and weight of every page, and run Lighthouse
+audit: .venv/for-tests node_modules/@lhci/cli $(runtime) ## Check accessibility and weight of every page, and run Lighthouse
 	$(in_venv)python -m pytest tests/test_browser.py
-	$(in_venv)python -m tests.site.lighthouse
+	. .venv/npm && $(in_venv)python -m tests.site.lighthouse
 
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "This project needs Python 3.11 or newer; name one: make PYTHON=python3.12 …")'
@@ -83,7 +83,7 @@ node_modules/axe-core: package.json .venv/npm
 	@{ . .venv/npm && $(npm_install) --omit=optional && touch $@; } >.cache/npm.log 2>&1 \
 	|| echo "npm: its packages could not be installed, see .cache/npm.log."
 
-node_modules/lighthouse: package.json .venv/npm
+node_modules/@lhci/cli: package.json .venv/npm
 	. .venv/npm && $(npm_install) && touch $@ node_modules/axe-core
 
 .venv/npm: .venv/made
