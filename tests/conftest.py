@@ -8,6 +8,7 @@ from resource import RUSAGE_CHILDREN, getrusage
 import pytest
 from playwright.sync_api import Browser
 
+from button.markup import BUILT
 from runner import Server, serve
 from runner.services import Service
 from tests.services import new_database, postgresql_url, running, settings_of
@@ -80,3 +81,10 @@ def site_url(site: Path) -> Iterator[str]:
     """The address of the built site."""
     with serve_static(site) as server:
         yield server.url
+
+
+@pytest.fixture(scope="session")
+def runtime() -> None:
+    """What the Run button loads has been built: without it, no page has one."""
+    if not BUILT.exists():
+        pytest.skip("needs the runtime of the Run button: make, with npm and PyPI")

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Response
 
-from button.markup import BUILT
 from recording.model import Recording, load
 from recording.shape import shape
 from runner.process import ROOT
@@ -42,10 +41,8 @@ LONGEST_TASK = "() => { let n = 0; for (let i = 0; i < 4e7; i++) n += i % 7; ret
 
 
 @pytest.fixture(scope="module")
-def reader(browser: Browser, site_url: str) -> Iterator[BrowserContext]:
+def reader(runtime: None, browser: Browser, site_url: str) -> Iterator[BrowserContext]:
     """One reader for all tests, whose browser keeps what it has loaded once."""
-    if not BUILT.exists():
-        pytest.skip("needs the runtime of the Run button: make, with npm and PyPI")
     size = {"width": 1280, "height": 1000}
     context = browser.new_context(base_url=site_url, viewport=size)
     yield context

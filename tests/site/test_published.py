@@ -94,7 +94,7 @@ def test_no_page_has_an_address_of_a_registry_or_a_machine(pages):
         assert str(Path.home()) + "/" not in text
 
 
-def test_only_a_scene_that_would_not_mislead_has_a_button(pages):
+def test_only_a_scene_that_would_not_mislead_has_a_button(runtime, pages):
     shown = {
         figure["data-scene"]
         for page in pages
