@@ -10,7 +10,7 @@ _MULTI_TASK = Request("POST", "/multi-task")
 
 _THUMBNAIL = Request("POST", "/thumbnail")
 
-_LATER_THUMBNAIL = replace(_THUMBNAIL, after="make_thumbnail: started", delay=0.4)
+_LATER_THUMBNAIL = replace(_THUMBNAIL, after="make_thumbnail: started", delay=0.5)
 _FOUR_THUMBNAILS = [_THUMBNAIL, _LATER_THUMBNAIL, _THUMBNAIL, _THUMBNAIL]
 
 _NO_DATABASE = "the database library is not loaded there"
@@ -88,7 +88,7 @@ _ALL = [
         "def_or_async/own_limiter",
         (
             Request("POST", "/thumbnails/1"),
-            Request("POST", "/thumbnails/2", after="thumbnail 1: started", delay=0.25),
+            Request("POST", "/thumbnails/2", after="thumbnail 1: started", delay=0.4),
             Request("POST", "/thumbnails/3", after="thumbnail 2: started"),
             Request("GET", "/def", after="POST /thumbnails/3"),
         ),
@@ -131,15 +131,13 @@ _ALL = [
         "when_a_task_fails/broken_connection",
         (
             _ORDER,
-            Request(
-                "GET", "/report", after="POST /orders", delay=0.1, same_connection=True
-            ),
+            Request("GET", "/report", after="POST /orders", same_connection=True),
         ),
         not_in_browser="there is no connection that could break",
     ),
     Scene(
         "when_a_task_fails/broken_connection",
-        (_ORDER, Request("GET", "/report", after="POST /orders", delay=0.1)),
+        (_ORDER, Request("GET", "/report", after="POST /orders")),
         name="when_a_task_fails/two_connections",
         not_in_browser="there is no connection that could break",
     ),

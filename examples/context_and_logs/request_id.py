@@ -35,7 +35,7 @@ app.add_middleware(RequestId)
 
 
 def send_receipt() -> None:
-    time.sleep(0.5)  # stands in for a slow mail server
+    time.sleep(1)  # stands in for a slow mail server
     logger.info("send_receipt: done")
 
 

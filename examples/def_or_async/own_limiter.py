@@ -12,7 +12,7 @@ thumbnail_threads = CapacityLimiter(2)
 
 def resize_image(number: int) -> None:
     print(f"thumbnail {number}: started")
-    time.sleep(1)  # stands in for an image library, which blocks its thread
+    time.sleep(2)  # stands in for an image library, which blocks its thread
     print(f"thumbnail {number}: done")
 
 

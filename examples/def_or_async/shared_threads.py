@@ -20,7 +20,7 @@ app = FastAPI(lifespan=lifespan)
 
 def make_thumbnail() -> None:
     print("make_thumbnail: started")
-    time.sleep(1)  # stands in for an image library
+    time.sleep(2)  # stands in for an image library
     print("make_thumbnail: done")
 
 

@@ -10,13 +10,13 @@ app = FastAPI()
 
 
 def build_report() -> None:
-    time.sleep(1)  # stands in for a query that takes too long
+    time.sleep(3)  # stands in for a query that takes too long
     print("build_report: done")
 
 
 async def fetch_rates() -> None:
     try:
-        async with asyncio.timeout(0.3):
+        async with asyncio.timeout(1):
             await asyncio.sleep(10)  # stands in for a slow service
     except TimeoutError:
         print("fetch_rates: given up")
@@ -24,7 +24,7 @@ async def fetch_rates() -> None:
 
 async def build_report_in_time() -> None:
     try:
-        async with asyncio.timeout(0.3):
+        async with asyncio.timeout(1):
             await run_in_threadpool(build_report)
     except TimeoutError:
         print("build_report_in_time: given up")
