@@ -46,10 +46,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, busy(loops):
         for run in range(1, runs + 1):
             report, begin = Path(folder, "report.xml"), time.monotonic()
-            command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}"]
+            command = [sys.executable, "-m", "pytest", "-q", *arguments]
             with Path(folder, "log").open("w+") as log:
                 code = subprocess.run(
-                    [*command, *arguments], cwd=ROOT, stdout=log, stderr=log
+                    [*command, f"--junitxml={report}"], cwd=ROOT, stdout=log, stderr=log
                 ).returncode
                 log.seek(0)
                 text = log.read()

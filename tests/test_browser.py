@@ -128,6 +128,8 @@ def show_everything(page: Page) -> None:
 def switch(page: Page, scheme: Literal["light", "dark"]) -> None:
     """Change the colours. Half faded in, one cannot be judged."""
     page.emulate_media(color_scheme=scheme)
+    name = {"light": "default", "dark": "slate"}[scheme]
+    page.wait_for_selector(f"body[data-md-color-scheme={name}]", state="attached")
     page.evaluate(
         "Promise.allSettled(document.getAnimations().map(a => a.finished)).then(() => 0)"
     )

@@ -25,7 +25,7 @@ from tests.button.running import (
     status,
 )
 from tests.pages import page_of
-from tests.test_browser import AXE
+from tests.test_browser import AXE, switch
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
@@ -200,7 +200,7 @@ def test_axe_finds_nothing_before_during_and_after_a_run(page: Page):
 
     element = scene(page, "background_tasks/def_or_async")
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)
+        switch(page, scheme)
         assert violations() == []
         press(element, "Run")
         printed(element, "resize_avatar ran")
