@@ -108,7 +108,8 @@ def load(page: Page, path: str) -> list[Response]:
         responses.append(response)
 
     page.on("response", keep)
-    page.goto(path, wait_until="networkidle")
+    page.goto(path)  # a busy machine is idle on the network before scripts run
+    page.wait_for_load_state("networkidle")
     page.remove_listener("response", keep)
     return responses
 

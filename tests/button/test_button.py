@@ -26,8 +26,9 @@ from tests.button.running import (
 )
 from tests.pages import page_of
 from tests.test_browser import AXE, switch
+from tests.test_browser import load as load_page
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
 
 ASSETS = ROOT / "theme/overrides/assets"
 START = "background-tasks"
@@ -45,6 +46,7 @@ def reader(runtime: None, browser: Browser, site_url: str) -> Iterator[BrowserCo
     """One reader for all tests, whose browser keeps what it has loaded once."""
     size = {"width": 1280, "height": 1000}
     context = browser.new_context(base_url=site_url, viewport=size)
+    context.set_default_timeout(120_000)  # Python loads slowly where much else runs
     yield context
     context.close()
 
@@ -59,7 +61,7 @@ def responses() -> list[Response]:
 def page(reader: BrowserContext, responses: list[Response]) -> Iterator[Page]:
     """A tab at the page of the first example."""
     page = reader.new_page()
-    page.goto(f"/{START}/", wait_until="networkidle")
+    load_page(page, f"/{START}/")
     page.on("response", lambda response: responses.append(response))
     yield page
     page.close()
@@ -83,9 +85,7 @@ def all_pages(page: Page) -> Page:
 
 def test_nothing_is_loaded_before_the_click(reader: BrowserContext):
     page = reader.new_page()
-    urls: list[str] = []
-    page.on("request", lambda request: urls.append(request.url))
-    page.goto(f"/{START}/", wait_until="networkidle")
+    urls = [response.url for response in load_page(page, f"/{START}/")]
     page.close()
     assert [Path(url).name for url in urls if "/run/" in url] == ["element.js"]
 
@@ -163,7 +163,7 @@ def test_a_run_fits_a_screen(page: Page, width: int):
 
 def test_the_page_stays_responsive_while_python_is_loaded_and_runs(page: Page):
     """Python is loaded, imports FastAPI, runs and draws, all of it in a worker."""
-    page.goto(f"/{START}/", wait_until="networkidle")  # forgets what is loaded
+    load_page(page, f"/{START}/")  # forgets Python
     element = scene(page, "background_tasks/def_or_async")
     longest = longest_task(page, lambda: run(page, element))
     assert longest < longest_task(page, lambda: page.evaluate(LONGEST_TASK))
