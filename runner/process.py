@@ -24,10 +24,10 @@ from runner.nursery import Process
 
 ROOT = Path(__file__).parent.parent
 
-START_TIMEOUT = 30.0
+START_TIMEOUT = 120.0
 """Seconds that a server may take until it answers."""
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds that one waits for what a server will do at once on an idle machine."""
 
 PYTHON = (sys.executable, "-m")
