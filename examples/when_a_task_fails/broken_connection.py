@@ -8,12 +8,12 @@ app = FastAPI()
 
 
 async def send_receipt() -> None:
-    await asyncio.sleep(0.5)  # stands in for a slow mail server
+    await asyncio.sleep(1)  # stands in for a slow mail server
     raise ConnectionError("the mail server refused the connection")
 
 
 async def build_report() -> dict[str, int]:
-    await asyncio.sleep(1)  # stands in for a slow query
+    await asyncio.sleep(2)  # stands in for a slow query
     return {"rows": 50}
 
 
