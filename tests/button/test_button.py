@@ -214,7 +214,8 @@ def test_run_in_the_browser_has_the_shape_of_the_recorded_run(all_pages: Page):
     """A run in the browser has the same lanes, order, overlap and errors as the recorded one."""
     for name in RUNNABLE:
         in_the_page = run(all_pages, scene(all_pages, name))
-        assert shape(in_the_page) == shape(load(Recording, name).run), name
+        kept = load(Recording, name).run
+        assert shape(in_the_page, kept) == shape(kept), name
 
 
 def test_an_edit_is_run_and_reset_brings_the_file_back(all_pages: Page):
