@@ -24,6 +24,7 @@ def test_a_semaphore_lets_three_run_at_a_time():
     assert most_at_once("at_the_same_time/a_few_at_a_time", "send_mail") == 3
 
 
+@pytest.mark.slow
 def test_one_that_hangs_is_given_up_and_the_others_are_sent():
     """A mail that hangs is given up after its own time limit; the others are sent."""
     with serve("examples.at_the_same_time.a_few_at_a_time:app") as server:
@@ -47,6 +48,7 @@ def test_at_the_time_limit_of_all_what_is_left_is_cancelled():
     assert 0 < int(sent[1]) < 30
 
 
+@pytest.mark.slow
 def test_the_first_exception_cancels_the_rest_of_the_group():
     """The first exception cancels the rest of the group; `except*` catches it outside."""
     with serve("examples.at_the_same_time.one_fails:app") as server:
@@ -57,6 +59,7 @@ def test_the_first_exception_cancels_the_rest_of_the_group():
     ]
 
 
+@pytest.mark.slow
 def test_what_catches_its_own_exceptions_leaves_the_others_alone():
     """What catches its own exceptions leaves the others alone."""
     with serve("examples.at_the_same_time.one_fails:app") as server:

@@ -51,6 +51,7 @@ def fill_four_threads(server: Server) -> None:
 
 
 @pytest.mark.parametrize("path", ["/def", "/async-def-with-a-def-dependency"])
+@pytest.mark.slow
 def test_what_needs_a_thread_waits_while_tasks_hold_them_all(path: str):
     """While `def` tasks hold all threads, a `def` endpoint waits, and so does an `async def` endpoint with a `def` dependency."""
     with serve("examples.def_or_async.shared_threads:app") as server:
@@ -62,6 +63,7 @@ def test_what_needs_a_thread_waits_while_tasks_hold_them_all(path: str):
     assert done < answered
 
 
+@pytest.mark.slow
 def test_an_async_def_endpoint_without_threads_does_not_wait():
     """An `async def` endpoint that needs no thread is answered at once."""
     with serve("examples.def_or_async.shared_threads:app") as server:
@@ -73,6 +75,7 @@ def test_an_async_def_endpoint_without_threads_does_not_wait():
     assert answered < done
 
 
+@pytest.mark.slow
 def test_nothing_pushes_back_when_the_threads_are_taken():
     """Nothing pushes back: with all threads taken, another task is accepted at once, and waits."""
     with serve("examples.def_or_async.shared_threads:app") as server:
@@ -86,6 +89,7 @@ def test_nothing_pushes_back_when_the_threads_are_taken():
     assert accepted[4] < lines.index("make_thumbnail: done") < started[4]
 
 
+@pytest.mark.slow
 def test_a_file_response_waits_for_a_thread():
     """A `FileResponse` waits for a thread to read the file."""
     with serve("examples.def_or_async.files_need_threads:app") as server:
@@ -98,6 +102,7 @@ def test_a_file_response_waits_for_a_thread():
 
 
 @pytest.mark.parametrize(("size", "waits"), [(2_000_000, True), (1_000, False)])
+@pytest.mark.slow
 def test_an_upload_of_more_than_a_megabyte_waits_for_a_thread(size: int, waits: bool):
     """An upload of more than 1 MB waits for a thread to write it to disk; a smaller one stays in memory and does not."""
     with serve("examples.def_or_async.files_need_threads:app") as server:
@@ -133,6 +138,7 @@ def test_with_a_limit_of_a_hundred_all_fifty_run():
     assert threads == {"at_work": 50, "waiting": 0}
 
 
+@pytest.mark.slow
 def test_a_limiter_of_their_own_keeps_tasks_out_of_the_shared_pool():
     """Tasks with a `CapacityLimiter` of their own wait for each other; the shared pool stays free."""
     with serve("examples.def_or_async.own_limiter:app") as server:
@@ -221,6 +227,7 @@ def test_a_wrong_argument_fails_after_the_response():
     assert answer.status_code == 200
 
 
+@pytest.mark.slow
 def test_a_def_task_can_run_an_async_function_on_the_event_loop():
     """`anyio.from_thread.run` runs an async function on the event loop while the `def` task waits for it."""
     with serve("examples.def_or_async.back_to_the_loop:app") as server:
@@ -249,6 +256,7 @@ def test_a_timeout_ends_a_task_that_awaits():
     assert given_up.time - accepted.time < 5
 
 
+@pytest.mark.slow
 def test_a_timeout_ends_the_wait_for_a_thread_and_not_the_thread():
     """Around a thread, `asyncio.timeout` ends the wait; the thread works on to its end."""
     with serve("examples.def_or_async.time_limit:app") as server:

@@ -114,6 +114,7 @@ def test_a_clean_stop_finishes_the_job_and_leaves_the_rest_for_the_next_start(
     assert second == {2: 1}
 
 
+@pytest.mark.slow
 def test_after_a_kill_the_next_worker_waits_for_the_lease(tmp_path: Path):
     """The next worker takes the job of a killed one when its lease is over, not before."""
     settings = {"DATABASE": str(tmp_path / "db"), "LEASE": "4"}

@@ -11,6 +11,7 @@ def printed(server: Server) -> list[str]:
     return [line.text for line in server.lines if line.text.startswith(names)]
 
 
+@pytest.mark.slow
 def test_tasks_of_one_request_run_one_after_another():
     """Tasks of one request run one after another, in the order in which they were added."""
     with serve("examples.multiple_tasks.in_order:app") as server:
@@ -34,6 +35,7 @@ def test_the_response_waits_for_none_of_the_tasks():
     assert answered < first_done.time
 
 
+@pytest.mark.slow
 def test_two_tasks_of_one_second_take_two_seconds():
     """Two tasks of one second each take two seconds."""
     with serve("examples.multiple_tasks.in_order:app") as server:

@@ -61,6 +61,7 @@ def test_the_client_reads_an_error_that_it_can_mend():
     assert state["error"] == "there are no orders of 1999"
 
 
+@pytest.mark.slow
 def test_of_any_other_error_it_reads_that_it_failed_and_the_log_has_the_rest():
     """Of any other error it reads “internal error”; the log has the traceback, and nothing leaves the task."""
     with serve("examples.progress_and_results.in_memory:app") as server:
@@ -110,6 +111,7 @@ def test_with_four_workers_and_sqlite_every_poll_finds_the_report(tmp_path: Path
         assert polls(server, "/reports") == {200: 100}
 
 
+@pytest.mark.slow
 def test_a_report_that_has_expired_gets_410(tmp_path: Path):
     """What was there once gets `410`, what never was `404`."""
     settings = {"DATABASE": str(tmp_path / "db"), "KEEP_SECONDS": "0"}
@@ -162,6 +164,7 @@ def test_a_flag_ends_a_def_task_at_its_next_step():
     assert re.fullmatch(r"resize_album: cancelled before picture [1-9]", line)
 
 
+@pytest.mark.slow
 def test_work_that_is_not_cancelled_is_done_and_unknown_work_is_404():
     """Work that nobody cancels is done; unknown work gets `404`."""
     with serve("examples.progress_and_results.cancel:app") as server:
@@ -172,6 +175,7 @@ def test_work_that_is_not_cancelled_is_done_and_unknown_work_is_404():
         server.wait_for("resize_album: done")
 
 
+@pytest.mark.slow
 def test_an_event_stream_tells_each_step_and_ends():
     """The stream has the percentages in order and ends with the work."""
     with serve("examples.progress_and_results.moving_bar:app") as server:
@@ -196,6 +200,7 @@ def test_the_stream_of_an_unknown_report_is_a_404():
     assert answer.status_code == 404
 
 
+@pytest.mark.slow
 def test_a_reader_that_leaves_does_not_end_the_work():
     """A reader that leaves the stream does not end the work."""
     with serve("examples.progress_and_results.moving_bar:app") as server:

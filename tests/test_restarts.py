@@ -170,6 +170,7 @@ def test_each_cell_of_the_table(row: str, column: str, text: str, tmp_path: Path
         assert what_became_of_it(server) == text
 
 
+@pytest.mark.slow
 def test_the_lifespan_ends_unless_the_server_is_forced_or_killed():
     """The lifespan ends after the tasks; after a second `SIGINT` it is skipped."""
     for numbers in ([SIGINT], [SIGINT, SIGINT]):
@@ -201,6 +202,7 @@ def test_a_grace_period_shorter_than_the_task_loses_it_and_the_lifespan():
         assert not any("lifespan: ended" in line.text for line in server.lines)
 
 
+@pytest.mark.slow
 def test_a_running_task_counts_for_limit_concurrency():
     """`--limit-concurrency` counts a request until its tasks have ended: with a limit of two and two tasks at work the third request gets `503`, though no client waits."""
     with uvicorn("--limit-concurrency", "2") as server:

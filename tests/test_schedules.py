@@ -73,6 +73,7 @@ def test_a_run_that_was_missed_is_made_up_for_once(tmp_path: Path):
         assert nights(server, starts=1) == (0, 1)
 
 
+@pytest.mark.slow
 def test_a_run_that_goes_on_keeps_the_next_one_out():
     """While a run goes on the next is skipped, and the log says so."""
     with serve("examples.schedules.missed_and_overlapping:app") as server:

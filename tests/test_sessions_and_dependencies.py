@@ -103,6 +103,7 @@ def test_the_session_of_a_request_keeps_its_connection_during_the_tasks(database
     assert third.status_code == 500
 
 
+@pytest.mark.slow
 def test_tasks_that_open_a_session_wait_for_each_other(database):
     """Two tasks that each open a session while their requests hold the pool's two wait for each other until one gives up."""
     target = "examples.sessions_and_dependencies.pool_deadlock:app"

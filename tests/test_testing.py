@@ -143,6 +143,7 @@ def test_without_httpx2_test_client_warns_and_waits_all_the_same():
     assert run(WITH_TEST_CLIENT, "-W", "error") == SENT_FIRST
 
 
+@pytest.mark.slow
 def test_background_tasks_cannot_be_overridden():
     """`dependency_overrides` does not reach `BackgroundTasks`: the task runs."""
     override = "from fastapi import BackgroundTasks\nimport main\n"

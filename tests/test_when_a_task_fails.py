@@ -71,6 +71,7 @@ def test_a_task_that_raises_breaks_another_request_on_its_connection(parser: str
     assert accepted.status_code == 200
 
 
+@pytest.mark.slow
 def test_on_a_connection_of_its_own_the_other_request_is_answered():
     """On a connection of its own the same request is answered."""
     target = "examples.when_a_task_fails.broken_connection:app"
