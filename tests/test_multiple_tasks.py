@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from runner import Server, client, serve
 
 
