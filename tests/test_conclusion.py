@@ -7,7 +7,7 @@ from runner import new_client, serve
 
 @pytest.mark.slow
 def test_a_computation_in_a_def_task_slows_every_other_request():
-    """While a `def` task computes, other requests take more than twice as long: even the quickest of them, which nothing else delays."""
+    """While a `def` task computes, even the quickest of the other requests takes more than twice as long as the quickest did before."""
     with (
         serve("examples.conclusion.heavy_computation:app") as server,
         new_client(base_url=server.url) as client,
