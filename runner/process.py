@@ -156,8 +156,8 @@ def serve(
     process that it started, is gone. Raises `ServerError` if the server does
     not answer within `START_TIMEOUT` seconds.
     """
-    if "--workers" in options:  # which uvicorn kills if they do not answer it for 5 s
-        options = ("--timeout-worker-healthcheck", "60", *options)
+    if "--workers" in options:  # uvicorn kills one that does not answer it for 5 s
+        options = ("--timeout-worker-healthcheck", "20", *options)
     command = (*PYTHON, "uvicorn", target, "--port", "0", "--http", "h11", *options)
     with start(command, cwd=cwd, env=env) as server:
         yield server
