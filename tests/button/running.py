@@ -14,18 +14,15 @@ def press(element: Locator, button: str) -> None:
 
 
 def run(page: Page, element: Locator) -> Run:
-    """Press Run, wait for the end, return what happened."""
+    """Press Run, wait for the end, return what happened. Fails with what is shown instead."""
     element.evaluate(
-        "e => { e.result = new Promise(r => e.addEventListener('done', x => r(x.detail))) }"
+        "e => { e.result = null; e.addEventListener('done', x => { e.result = x.detail }) }"
     )
     press(element, "Run")
-    return read(Run, page.evaluate("e => e.result", element.element_handle()))
-
-
-def forget_python(element: Locator) -> None:
-    """What an earlier test may have loaded has to be loaded again."""
-    press(element, "Run")
-    press(element, "Stop")
+    element.locator("button.run:enabled").wait_for()
+    result = page.evaluate("e => e.result", element.element_handle())
+    assert result, element.inner_text()
+    return read(Run, result)
 
 
 def status(element: Locator, text: str) -> None:

@@ -11,19 +11,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Response
 
+from button.markup import BUILT
 from recording.model import Recording, load
 from recording.shape import shape
 from runner.process import ROOT
 from runner.scenes import SCENES
-from tests.button.running import (
-    forget_python,
-    names,
-    press,
-    printed,
-    run,
-    scene,
-    status,
-)
+from tests.button.running import names, press, printed, run, scene, status
 from tests.pages import page_of
 from tests.test_browser import AXE, switch
 from tests.test_browser import load as load_page
@@ -100,8 +93,8 @@ def test_the_feature_adds_little_to_a_page():
 def test_without_the_network_it_says_so_and_another_click_loads_what_is_missing(
     page: Page,
 ):
+    load_page(page, f"/{START}/")  # forgets Python
     element = scene(page, "background_tasks/first_task")
-    forget_python(element)
     page.context.route("**/env.zip", lambda route: route.abort())
     press(element, "Run")
     status(element, "Python could not be loaded")
@@ -111,11 +104,11 @@ def test_without_the_network_it_says_so_and_another_click_loads_what_is_missing(
 
 def test_the_first_click_loads_little(page: Page, responses: list[Response]):
     run(page, scene(page, "background_tasks/first_task"))
-    paths = {response.url.partition("/assets/")[2] for response in responses} - {""}
+    paths = {response.url.partition("/assets/run/")[2] for response in responses} - {""}
     weights = {
-        path: len(gzip.compress((ASSETS / path).read_bytes(), 6)) for path in paths
+        path: len(gzip.compress((BUILT / path).read_bytes(), 6)) for path in paths
     }
-    assert "run/env.zip" in weights
+    assert "env.zip" in weights
     assert sum(weights.values()) < MOST_TO_LOAD, weights
 
 
