@@ -13,8 +13,9 @@ from runner.process import PYTHON, ROOT, Server, complete, start
 from runner.services import Service
 
 _REDIS = "redis://127.0.0.1:{port}"
-_RABBITMQ = "amqp://guest:guest@127.0.0.1:{port}/%2F"
-_POSTGRESQL = "postgresql://postgres@127.0.0.1:{port}/{database}"
+RABBITMQ = "amqp://guest:guest@127.0.0.1:{port}/%2F"
+POSTGRESQL = "postgresql://postgres@127.0.0.1:{port}/{database}"
+"""Addresses for clients."""
 _PROCRASTINATE = ("procrastinate", "--app", "{module}.queue")
 
 
@@ -69,7 +70,7 @@ NEEDS = {
     "many_machines": Needs(
         service="rabbitmq",
         env={
-            "RABBITMQ": _RABBITMQ,
+            "RABBITMQ": RABBITMQ,
             "DATABASE": "sqlite+aiosqlite:///{folder}/shop.db?timeout=60",
         },
         worker=("taskiq", "worker", "examples.many_machines.tasks:broker"),
@@ -77,7 +78,7 @@ NEEDS = {
     ),
     "with_postgresql": Needs(
         service="postgresql",
-        env={"DATABASE": _POSTGRESQL},
+        env={"DATABASE": POSTGRESQL},
         worker=(*_PROCRASTINATE, "worker"),
         ready="Starting worker",
         prepare=(*_PROCRASTINATE, "schema", "--apply"),
@@ -98,7 +99,7 @@ NEEDS = {
     ),
     "dramatiq": Needs(
         service="rabbitmq",
-        env={"RABBITMQ": _RABBITMQ},
+        env={"RABBITMQ": RABBITMQ},
         packages="dramatiq",
         worker=("dramatiq", "{module}"),
         ready="ready for action",

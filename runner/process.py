@@ -33,7 +33,8 @@ PATIENCE = 60.0
 PYTHON = (sys.executable, "-m")
 """The beginning of a command that runs a module."""
 
-_COLOUR = re.compile(r"\x1b\[[\d;]*m")
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
+"""What a terminal takes as an order to change its colour."""
 
 _ADDRESS = r"(?:running on|Serving on|Listening at:) (http://[\w.]+:\d+)"
 
@@ -67,7 +68,7 @@ class Server:
     def _read(self) -> None:
         with self._output as output, suppress(OSError):  # a terminal's end
             for text in output:
-                line = Line(time.monotonic(), _COLOUR.sub("", text.rstrip("\n")))
+                line = Line(time.monotonic(), COLOUR.sub("", text.rstrip("\n")))
                 with self._news:
                     self._lines.append(line)
                     self._news.notify_all()

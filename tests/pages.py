@@ -5,6 +5,7 @@ without the ending. The page of an example is named as the example, or else as i
 the claims of a page are in the module that is named as the page, in whichever folder.
 """
 
+from functools import cache
 from pathlib import Path
 
 from runner.process import ROOT
@@ -23,6 +24,7 @@ def page_of(example: str) -> str:
     return name if name in PAGES else name.partition("/")[0]
 
 
+@cache  # asked for each block of each page
 def claims_of(page: str) -> Path | None:
     """The module that holds the claims of a page; None for a page without claims."""
     name = f"test_{page.rpartition('/')[2].replace('-', '_')}.py"

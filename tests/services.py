@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from runner import services
-from runner.needs import Needs, needs_of
+from runner.needs import POSTGRESQL, RABBITMQ, Needs, needs_of
 
 _numbers = count(1)
 
@@ -84,7 +84,7 @@ def new_database() -> str:
 
 def postgresql_url(database: str) -> str:
     """The address of a database of the real PostgreSQL for clients."""
-    return f"postgresql://postgres@127.0.0.1:{running('postgresql').port}/{database}"
+    return POSTGRESQL.format(port=running("postgresql").port, database=database)
 
 
 async def _delete_queues(url: str) -> None:
@@ -103,4 +103,4 @@ def in_a_thread(coroutine: Coroutine[None, None, None]) -> Future[None]:
 
 def rabbitmq_url(service: services.Service, port: int = 0) -> str:
     """Its address for clients, or that of a proxy at `port`."""
-    return f"amqp://guest:guest@127.0.0.1:{port or service.port}/%2F"
+    return RABBITMQ.format(port=port or service.port)

@@ -30,7 +30,7 @@ from sybil import Document, Example, Region
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 from runner.needs import Needs, needs_of
-from runner.process import PYTHON, ROOT, Server, free_port, serve, start
+from runner.process import COLOUR, PYTHON, ROOT, Server, free_port, serve, start
 from tests.pages import EXAMPLES, target_of
 from tests.services import settings_of
 
@@ -148,7 +148,7 @@ class Session:
             env=_surroundings() | self._env,
             withexitstatus=True,
         )
-        printed = re.sub(r"\x1b\[[\d;]*m", "", printed)  # curl prints names in bold
+        printed = COLOUR.sub("", printed)  # curl prints names in bold
         printed = self._as_published(printed.replace("\r", ""))
         assert code == 0, f"$ {typed}\nended with {code}:\n{printed}"
         assert re.fullmatch(_pattern(output.rstrip()), printed.rstrip(), re.DOTALL), (

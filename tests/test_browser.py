@@ -10,14 +10,12 @@ from coloraide import Color
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Response
 
 from runner.process import ROOT
+from tests.pages import PAGES
 
 pytestmark = pytest.mark.slow
 
 AXE = ROOT / "node_modules/axe-core/axe.min.js"
-PATHS = [
-    "/" + f"{page.relative_to(ROOT / 'docs').with_suffix('')}/".removesuffix("index/")
-    for page in sorted((ROOT / "docs").rglob("*.md"))
-]
+PATHS = ["/" + f"{page}/".removesuffix("index/") for page in PAGES]
 LESS_OF_THE_SAME = """() => {
     const seen = new Set()
     for (const token of document.querySelectorAll(".highlight span[class]")) {
