@@ -9,6 +9,11 @@ from sybil import Sybil
 from tests import sessions
 from tests.spreading import ByFolder
 
+# `make` tells the one that it starts that it is not the first, and that one says so in
+# every folder: what a test starts is to print what it prints when a reader types it.
+for told in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
+    os.environ.pop(told, None)
+
 pytest_collect_file = Sybil(
     [sessions.parse],
     patterns=["*.md"],
