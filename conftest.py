@@ -14,6 +14,8 @@ from tests.spreading import ByFolder
 for told in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
     os.environ.pop(told, None)
 
+pytest_plugins = ["tests.one_page"]
+
 pytest_collect_file = Sybil(
     [sessions.parse],
     patterns=["*.md"],

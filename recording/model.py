@@ -129,6 +129,8 @@ class Recording:
     scene: Scene
     made_with: MadeWith
     run: Run
+    source: str
+    """What tells whether the example has changed since."""
 
 
 @dataclass

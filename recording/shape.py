@@ -1,46 +1,114 @@
-"""What a run says, without its times: two runs of one scene have the same shape."""
+"""What a run says, without its times: two runs of one scene have the same shape.
+
+The shape is lanes, order, overlap, errors, printed lines, and what ends after which response.
+"""
 
 import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from itertools import combinations
-from typing import Any
 
-from recording.model import Call, Run
+from recording.model import Call, Exchange, Run
 
 _ID = re.compile(r"\b[0-9a-f]{32}\b")
-
-Shape = tuple[tuple[Any, ...], ...]
-
+_IN = {"thread pool": "in the thread pool", "worker process": "in a worker process"}
 
 _WAITS = 0.1
 """Seconds. What takes longer waits for something, and takes about as long on any machine."""
 
 
-def shape(run: Run, kept: Run | None = None) -> Shape:
-    """Lanes, order, overlap, errors, printed lines, and what ends after which response.
+def differences(now: Run, kept: Run) -> list[str]:
+    """What has another shape now than in the kept run, a sentence each; empty: nothing.
 
     Two functions overlap if the shorter ran for more than half of its time beside
     the longer. Only functions that wait are asked: how long the others take, and beside
     what, is up to the machine. A busy machine makes a function slow that waits for nothing,
-    so it is the kept run, if there is one, that says which ones wait.
+    so it is the kept run that says which ones wait.
     An id of 32 hexadecimal digits is the same as any other.
     """
-    exchanges, calls = run.exchanges, run.calls
-    wait = [call.end - call.start >= _WAITS for call in (kept or run).calls]
-    waiting = [call for call, waits in zip(calls, wait, strict=False) if waits]
-    return (
-        tuple((e.method, e.path, e.status, e.error) for e in exchanges),
-        tuple(
-            (
-                call.function,
-                call.lane,
-                call.error,
-                tuple(_ends_after(call, e.handed_over) for e in exchanges),
-            )
-            for call in calls
-        ),
-        tuple(_overlap(a, b) for a, b in combinations(waiting, 2)),
-        tuple(_ID.sub("id", line.text) for line in run.printed),
-    )
+    return [
+        *_order(_requests(now), _requests(kept), "is sent"),
+        *_order(_names(now), _names(kept), "starts"),
+        *_each(now, kept),
+        *_order(_texts(now), _texts(kept), "is printed"),
+    ]
+
+
+def _each(now: Run, kept: Run) -> Iterator[str]:
+    """What is different of exchanges and calls that are in both runs."""
+    answers = dict(zip(_requests(kept), map(_answer, kept.exchanges), strict=True))
+    for request, exchange in zip(_requests(now), now.exchanges, strict=True):
+        if (answer := answers.get(request)) not in (None, _answer(exchange)):
+            yield f"{request} is answered with {_answer(exchange)}, was with {answer}"
+    before = dict(zip(_names(kept), kept.calls, strict=True))
+    calls = zip(_names(now), now.calls, strict=True)
+    common = [(name, call, before[name]) for name, call in calls if name in before]
+    for name, call, was in common:
+        if call.lane != was.lane:
+            yield f"{name} runs {_where(call)}, was {_where(was)}"
+        if call.error != was.error:
+            yield f"{name} {_end(call)}, {_end(was)} before"
+        for ours, other in zip(now.exchanges, kept.exchanges, strict=False):
+            after = _ends_after(call, ours.handed_over)
+            if after != _ends_after(was, other.handed_over):
+                words = ("after", "before") if after else ("before", "after")
+                yield (
+                    f"{name} ends {words[0]} the response to {ours.method} {ours.path} "
+                    f"is handed over, was {words[1]}"
+                )
+    waiting = [each for each in common if each[2].end - each[2].start >= _WAITS]
+    for (name, a, was_a), (other_name, b, was_b) in combinations(waiting, 2):
+        if (both := _overlap(a, b)) != _overlap(was_a, was_b):
+            words = ("overlap", "did not") if both else ("do not overlap", "did")
+            yield f"{name} and {other_name} {words[0]}, {words[1]} before"
+
+
+def _order(now: Sequence[str], kept: Sequence[str], verb: str) -> Iterator[str]:
+    """What is new, what is missing, and the first that comes at another place."""
+    new = [name for name in now if name not in kept]
+    missing = [name for name in kept if name not in now]
+    yield from (f"{name} {verb}, was not there before" for name in new)
+    yield from (f"{name} is missing" for name in missing)
+    ours = [name for name in now if name in kept]
+    theirs = [name for name in kept if name in now]
+    for first, was_first in zip(ours, theirs, strict=True):
+        if first != was_first:
+            yield f"{first} {verb} before {was_first}, was after it"
+            break
+
+
+def _requests(run: Run) -> list[str]:
+    return _labels([f"{e.method} {e.path}" for e in run.exchanges])
+
+
+def _names(run: Run) -> list[str]:
+    return _labels([call.function for call in run.calls])
+
+
+def _texts(run: Run) -> list[str]:
+    return _labels([f"the line {_ID.sub('id', p.text)!r}" for p in run.printed])
+
+
+def _labels(names: Sequence[str]) -> list[str]:
+    """The names, with a number where one comes more than once."""
+    seen = Counter[str]()
+    labels = []
+    for name in names:
+        seen[name] += 1
+        labels.append(f"{name} ({seen[name]})" if seen[name] > 1 else name)
+    return labels
+
+
+def _answer(exchange: Exchange) -> str:
+    return exchange.error or str(exchange.status)
+
+
+def _where(call: Call) -> str:
+    return _IN.get(call.lane, f"on the {call.lane}")
+
+
+def _end(call: Call) -> str:
+    return f"fails with {call.error}" if call.error else "ends well"
 
 
 def _ends_after(call: Call, moment: float | None) -> bool:

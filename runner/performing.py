@@ -1,7 +1,8 @@
-"""Performs the scenes under a real uvicorn and keeps what happened: ``make record``."""
+"""Performs a scene under a real uvicorn, and says what happened."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import tempfile
 import time
@@ -18,16 +19,11 @@ from recording.model import (
     Request,
     Run,
     Scene,
-    load,
-    path_of,
     read,
-    save,
 )
-from recording.shape import shape
 from recording.watching import NUMBER, Event, calls, handed_over, printed, since
 from runner.clients import new_client
-from runner.process import PYTHON, Server, start
-from runner.scenes import SCENES
+from runner.process import PYTHON, ROOT, Server, start
 
 
 def perform(scene: Scene) -> Recording:
@@ -51,7 +47,14 @@ def perform(scene: Scene) -> Recording:
         exchange.received = since(begin, exchange.received or 0)
         exchange.handed_over = handed[number]
     run = Run(exchanges, calls(seen, begin), printed(seen, begin))
-    return Recording(scene, MadeWith.here("fastapi", "starlette", "uvicorn"), run)
+    versions = MadeWith.here("fastapi", "starlette", "uvicorn")
+    return Recording(scene, versions, run, source_of(scene))
+
+
+def source_of(scene: Scene) -> str:
+    """What tells whether the example has changed: the SHA-256 of its file, in 16 digits."""
+    file = ROOT / "examples" / f"{scene.example}.py"
+    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
 def _send(scene: Scene, server: Server) -> list[Exchange]:
@@ -95,24 +98,3 @@ def _exchange(client: httpx.Client, number: int, request: Request) -> Exchange:
         exchange.error = type(error).__name__
     exchange.received = time.time()
     return exchange
-
-
-def main() -> None:
-    """Perform every scene; keep what has another shape than before, and say which."""
-    for number, (name, scene) in enumerate(SCENES.items(), 1):
-        print(f"[{number:2}/{len(SCENES)}] {name} …", end=" ", flush=True)
-        recording = perform(scene)
-        if not path_of(name).exists():
-            print("new")
-        elif (before := load(Recording, name)).scene != scene:
-            print("another scene than before")
-        elif shape(before.run) != shape(recording.run, before.run):
-            print("ANOTHER SHAPE than before")
-        else:
-            print("the same shape")
-            continue
-        save(name, recording)
-
-
-if __name__ == "__main__":
-    main()

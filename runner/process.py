@@ -83,14 +83,21 @@ class Server:
             return list(self._lines)
 
     def wait_for(
-        self, pattern: str, *, nth: int = 1, start: int = 0, timeout: float = PATIENCE
+        self,
+        pattern: str,
+        *,
+        nth: int = 1,
+        start: int = 0,
+        timeout: float = PATIENCE,
+        shown: str = "",
     ) -> Line:
         """Return the line in which the regular expression is found first, or the `nth` time.
 
         Several processes may share a line: a pattern that is found twice in it counts
         twice. Lines before index `start` of `lines` do not count. Raises `ServerError`
         with everything printed if there is none within `timeout` seconds, or
-        sooner if the process ends.
+        sooner if the process ends; what was waited for is told there as `shown`, or else
+        as the pattern.
         """
         deadline = time.monotonic() + timeout
         seen = start
@@ -103,9 +110,12 @@ class Server:
                 seen = max(start, len(self._lines))
                 left = deadline - time.monotonic()
                 if self._ended or left <= 0:
-                    why = "the process ended" if self._ended else f"{timeout} s passed"
+                    why = (
+                        "the process ended" if self._ended else f"{timeout:g} s passed"
+                    )
                     raise ServerError(
-                        f"{why}, and no line matches {pattern!r}:\n{self.transcript()}"
+                        f"{why}, and it has not printed {shown or repr(pattern)}, but\n"
+                        f"{self.transcript()}"
                     )
                 self._news.wait(left)
 
@@ -218,7 +228,8 @@ def start(
         output = open(read, errors="replace")  # noqa: SIM115 - its reader closes it
         server = Server(process, output)
         if ready is not None:
-            line = server.wait_for(ready, timeout=START_TIMEOUT)
+            shown = "its address" if ready == _ADDRESS else ""
+            line = server.wait_for(ready, timeout=START_TIMEOUT, shown=shown)
             if found := re.search(ready, line.text):
                 server.url = "".join(found.groups())
         if server.url and {"--workers", "--reload"} & {*command}:

@@ -31,8 +31,11 @@ from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 from runner.needs import Needs, needs_of
 from runner.process import COLOUR, PYTHON, ROOT, Server, free_port, serve, start
-from tests.pages import EXAMPLES, target_of
 from tests.services import settings_of
+from workshop.pages import EXAMPLES, target_of
+
+PATIENCE = 30.0
+"""Seconds that one waits for a line of a server."""
 
 _PUBLISHED = "127.0.0.1:8000"
 _WHOLE_FILE = re.compile(r'^--8<-- "([^":]+\.py)"$', re.MULTILINE)
@@ -47,6 +50,8 @@ class Session:
         self._last: Server | None = None
         self._seen = 0
         self._missing = ""
+        self.line = 0
+        """Of the block, counted from 0: what is being typed, or waited for."""
         self._page = ExitStack()
         self._running = self._page.enter_context(ExitStack())
         self._env: dict[str, str] = {}
@@ -73,21 +78,25 @@ class Session:
 
     def _play(self, block: str, shown: list[str]) -> None:
         commands = re.split(r"^\$ ", block, flags=re.MULTILINE)
+        self.line = 0
         self._expect_of_server(commands[0])
-        for command in commands[1:]:
+        for number, command in enumerate(commands[1:], 1):
+            self.line = "$ ".join(commands[:number]).count("\n")
             typed, _, output = re.sub(r"\\\n\s*", "", command).partition("\n")
             if typed.startswith(("uvicorn ", "make serve")):
                 self._start(typed, shown)
-                self._expect_of_server(output)
             elif self._is_beside(typed):
                 self._start_beside(typed)
-                self._expect_of_server(output)
             elif typed.startswith("docker compose up"):
                 self._prepare("examples.many_machines.app")
+                continue
             else:
                 if typed.startswith("pytest"):
                     self._copy(shown)
                 self._type(typed, output)
+                continue
+            self.line += 1
+            self._expect_of_server(output)
 
     def _copy(self, shown: list[str]) -> None:
         for file in shown:
@@ -150,9 +159,10 @@ class Session:
         )
         printed = COLOUR.sub("", printed)  # curl prints names in bold
         printed = self._as_published(printed.replace("\r", ""))
-        assert code == 0, f"$ {typed}\nended with {code}:\n{printed}"
+        assert code == 0, f"$ {typed} ended with {code}: it printed\n{printed}"
         assert re.fullmatch(_pattern(output.rstrip()), printed.rstrip(), re.DOTALL), (
-            f"$ {typed}\nshown:\n{output.rstrip()}\nprinted:\n{printed.rstrip()}"
+            f"$ {typed} prints something else: show that, with ... for what varies\n"
+            f"{printed.rstrip()}"
         )
 
     def _expect_of_server(self, shown: str) -> None:
@@ -161,8 +171,11 @@ class Session:
             assert self._last
             actual = text.replace(_PUBLISHED, self.server.url.removeprefix("http://"))
             pattern = f"^{_pattern(actual)}$"
-            line = self._last.wait_for(pattern, start=self._seen, timeout=30)
+            line = self._last.wait_for(
+                pattern, start=self._seen, timeout=PATIENCE, shown=text
+            )
             self._seen = self._last.lines.index(line, self._seen) + 1
+            self.line += 1
 
     def _as_published(self, text: str) -> str:
         if self.server is None:
@@ -192,8 +205,15 @@ def parse(document: Document) -> list[Region]:
 
 
 def evaluate(example: Example) -> None:
-    """Play one block in the session of its page."""
-    example.namespace["session"].play(*example.parsed)
+    """Play one block in the session of its page. What is wrong is told with its line."""
+    session = example.namespace["session"]
+    try:
+        session.play(*example.parsed)
+    except AssertionError as error:
+        page = Path(example.path).relative_to(ROOT)
+        raise AssertionError(
+            f"{page}:{example.line + 1 + session.line}: {error}"
+        ) from None
 
 
 def open_session(namespace: dict[str, Any]) -> None:

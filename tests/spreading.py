@@ -3,7 +3,7 @@
 from xdist.scheduler import LoadScopeScheduling
 
 from runner.process import ROOT
-from tests.pages import DOCS, TESTS, claims_of
+from workshop.pages import DOCS, TESTS, claims_of
 
 
 def scope_of(nodeid: str) -> str:

@@ -10,13 +10,24 @@ import pytest
 
 from runner.process import ROOT
 
+pytestmark = pytest.mark.every_page
+
 
 @pytest.mark.parametrize(
     "command",
     [
         ["ruff", "check"],
         ["ruff", "format", "--check"],
-        ["mypy", "bench", "button", "examples", "recording", "runner", "theme"],
+        [
+            "mypy",
+            "bench",
+            "button",
+            "examples",
+            "recording",
+            "runner",
+            "theme",
+            "workshop",
+        ],
         ["lint-imports", "--no-cache"],
     ],
     ids=" ".join,

@@ -2,13 +2,14 @@
 
 import shutil
 from pathlib import Path
+from signal import SIGINT
 
 import pytest
 
 from runner import client, serve
-from tests.pages import target_of
 from tests.services import settings_of
 from tests.test_examples import ONE_FILE, each
+from workshop.pages import target_of
 
 ALONE = [
     file
@@ -29,8 +30,22 @@ def test_a_copy_named_main_runs_alone_in_an_empty_folder_and_has_no_5xx(
 
     shutil.copy(file, tmp_path / "main.py")
     data = tmp_path_factory.mktemp("data")
-    env = settings_of(target_of(file), data) | {"PYTHONDONTWRITEBYTECODE": "1"}
+    temporary = tmp_path_factory.mktemp("temporary")
+    env = kept_in(data) | settings_of(target_of(file), data)
+    env |= {"PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(temporary)}
     with serve("main:app", cwd=tmp_path, env=env) as server:
         assert faults(server.url) == []
         assert client.post(f"{server.url}/nothing-here").status_code == 404
+        if "tempfile" in file.read_text():
+            server.stop(SIGINT)  # as a reader does, with Ctrl-C
     assert [path.name for path in tmp_path.iterdir()] == ["main.py"]
+    assert [path.name for path in temporary.iterdir()] == []
+
+
+def kept_in(folder: Path) -> dict[str, str]:
+    """Where an example keeps what is to be there after a restart."""
+    return {
+        "DATABASE": f"{folder}/db",
+        "PICTURES": str(folder),
+        "REPORTS": str(folder),
+    }

@@ -7,7 +7,7 @@ import pytest
 
 from runner import client, serve
 from runner.needs import needs_of
-from tests.pages import EXAMPLES, target_of
+from workshop.pages import EXAMPLES, target_of
 
 FILES = [
     file

@@ -11,10 +11,10 @@ from bench import latency
 from recording import model
 from recording.figure import draw, story
 from recording.model import RECORDINGS, Recording, load, path_of
-from recording.shape import shape
+from recording.shape import differences
 from runner.performing import perform
 from runner.scenes import SCENES
-from tests.pages import DOCS, page_of
+from workshop.pages import DOCS, page_of
 
 every_scene = pytest.mark.parametrize("name", SCENES)
 
@@ -22,8 +22,10 @@ every_scene = pytest.mark.parametrize("name", SCENES)
 @pytest.mark.slow
 @every_scene
 def test_a_scene_performed_again_has_the_shape_of_its_recording(name: str):
-    kept = load(Recording, name).run
-    assert shape(perform(SCENES[name]).run, kept) == shape(kept)
+    found = differences(perform(SCENES[name]).run, load(Recording, name).run)
+    assert not found, "\n".join(
+        [*found, f"if intended: make record SCENE={name} ACCEPT=1"]
+    )
 
 
 @every_scene
@@ -40,21 +42,39 @@ def test_every_scene_is_recorded_and_shown_on_the_page_of_its_example():
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "words"),
     [
-        {"lane": "event loop"},
-        {"function": "another"},
-        {"error": "ValueError"},
-        {"end": 0.0},
-        {"start": 0.0},
+        ({"lane": "event loop"}, "{} runs on the event loop, was in the thread pool"),
+        ({"function": "another"}, "another starts, was not there before"),
+        ({"error": "ValueError"}, "{} fails with ValueError, ends well before"),
+        (
+            {"end": 0.0},
+            "{} ends before the response to POST /multi-task is handed over, was after",
+        ),
+        ({"start": 0.0}, "send_welcome_email and {} overlap, did not before"),
     ],
     ids=str,
 )
-def test_another_lane_name_error_end_or_overlap_is_another_shape(change):
+def test_another_lane_name_error_end_or_overlap_is_told_in_words(change, words):
     run = load(Recording, "multiple_tasks/in_order").run
     other = copy.deepcopy(run)
     other.calls[1] = replace(other.calls[1], **change)
-    assert shape(other, run) != shape(run)
+    assert words.format(run.calls[1].function) in differences(other, run)
+
+
+def test_another_answer_line_or_order_is_told_in_words():
+    run = load(Recording, "multiple_tasks/in_order").run
+    other = copy.deepcopy(run)
+    other.exchanges[0].status = 500
+    other.calls.reverse()
+    other.printed[0].text = "hello"
+    first, last = run.calls[0].function, run.calls[-1].function
+    assert differences(other, run) == [
+        f"{last} starts before {first}, was after it",
+        "POST /multi-task is answered with 500, was with 200",
+        "the line 'hello' is printed, was not there before",
+        f"the line {run.printed[0].text!r} is missing",
+    ]
 
 
 def test_what_waits_for_nothing_may_take_any_time():
@@ -63,7 +83,7 @@ def test_what_waits_for_nothing_may_take_any_time():
     slow = copy.deepcopy(run)
     for call in slow.calls:
         call.end += 0.2
-    assert shape(slow, run) == shape(run)
+    assert differences(slow, run) == []
 
 
 def test_a_recording_is_kept_and_loaded_as_it_was(monkeypatch, tmp_path):

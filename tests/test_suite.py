@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from runner.process import ROOT
-from tests.pages import EXAMPLES, PAGES, claims_of, page_of
 from tests.spreading import scope_of
+from workshop.pages import EXAMPLES, PAGES, claims_of, page_of
 
 
 @pytest.mark.parametrize(

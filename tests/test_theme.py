@@ -12,7 +12,7 @@ from recording.model import Killed, Outcome, Speed
 from recording.watching import LANES
 from runner.process import ROOT
 from theme import outcomes, proof, timeline
-from theme.fences import FenceError
+from theme.fences import Missing
 
 IN_ORDER = ROOT / "examples/multiple_tasks/in_order.py"
 
@@ -55,7 +55,7 @@ def test_several_names_in_the_order_of_the_file():
     ],
 )
 def test_a_name_a_range_or_a_file_that_is_not_there_fails_the_build(section: str):
-    with pytest.raises(SnippetMissingError):
+    with pytest.raises((Missing, SnippetMissingError)):
         snippet(section)
 
 
@@ -90,7 +90,7 @@ def test_a_proof_is_the_statement_and_the_source_of_the_test():
     ],
 )
 def test_a_proof_without_a_test_or_a_statement_fails_the_build(node: str):
-    with pytest.raises(FenceError):
+    with pytest.raises(Missing):
         render(node)
 
 
@@ -100,7 +100,7 @@ def test_a_timeline_is_a_figure_with_what_it_was_recorded_with():
     assert figure["data-scene"] == "multiple_tasks/in_order"
     assert figure.select_one("svg.timeline[role=img][aria-label]")
     assert figure.figcaption.get_text().startswith("Recorded with Python 3.")
-    with pytest.raises(FenceError, match="no recording of multiple_tasks/out_of_order"):
+    with pytest.raises(Missing, match="no recording of multiple_tasks/out_of_order"):
         timeline.timeline(
             "multiple_tasks/out_of_order", "", "", {}, markdown.Markdown()
         )

@@ -1,6 +1,7 @@
 """What all of our fences have in common: how superfences calls them, figures, mistakes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
 from functools import wraps
 from typing import Any, TypeVar
 
@@ -14,8 +15,13 @@ T = TypeVar("T")
 Fence = Callable[..., str]
 
 
-class FenceError(SuperFencesException):  # type: ignore[misc]
-    """The fence names something that is not there; superfences lets only its own kind out."""
+class Missing(SuperFencesException):  # type: ignore[misc]
+    """A page names something that is not there; superfences lets only its own kind out."""
+
+    def __init__(self, what: str, remedy: str) -> None:
+        """Say what is wrong, and what to do."""
+        super().__init__(f"{what}: {remedy}")
+        self.what, self.remedy = what, remedy
 
 
 def fence(render: Callable[[str, Markdown], str]) -> Fence:
@@ -36,11 +42,16 @@ def fence(render: Callable[[str, Markdown], str]) -> Fence:
 
 
 def recorded(kind: type[T], name: str) -> T:
-    """The recording of that name. Raises `FenceError` if there is none."""
+    """The recording of that name. Raises `Missing` if there is none."""
     try:
         return model.load(kind, name)
     except FileNotFoundError:
-        raise FenceError(f"there is no recording of {name}: make record") from None
+        names = (
+            file.relative_to(model.RECORDINGS).with_suffix("").as_posix()
+            for file in model.RECORDINGS.rglob("*.json")
+        )
+        remedy = nearest(name, names) or f"make record SCENE={name}"
+        raise Missing(f"there is no recording of {name}", remedy) from None
 
 
 def figure(svg: str, caption: str, scene: str = "") -> str:
@@ -50,3 +61,9 @@ def figure(svg: str, caption: str, scene: str = "") -> str:
         f'<figure class="timeline"{data}>{svg}'
         f"<figcaption>{caption}</figcaption></figure>"
     )
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A question for the name that is meant, perhaps; empty: none is near."""
+    found = get_close_matches(name, names, 1)
+    return f"did you mean {found[0]}?" if found else ""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from markdown import Markdown
 
-from theme.fences import FenceError, fence
+from theme.fences import Missing, fence, nearest
 from theme.source import definitions
 
 ROOT = Path(__file__).parent.parent
@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 @fence
 def proof(node: str, md: Markdown) -> str:
     """A statement that unfolds into the test that holds it."""
-    name, statement, code = _test(node)
+    name, statement, code = find(node)
     block = md.preprocessors["fenced_code_block"].highlight(
         code, "python", {"title": node}, md, classes=[], id_value="", attrs={}
     )
@@ -34,22 +34,30 @@ def proof(node: str, md: Markdown) -> str:
     )
 
 
-def _test(node: str) -> tuple[str, str, str]:
-    """The name, the docstring as one line, and the source of a test."""
+def find(node: str) -> tuple[str, str, str]:
+    """The name, the docstring as one line, and the source of a test.
+
+    Raises `Missing` if there is none of that name, or it has no docstring.
+    """
     path, _, name = node.partition("::")
     file = ROOT / path
     if not file.is_file():
-        raise FenceError(f"there is no {path}")
+        files = (f.relative_to(ROOT).as_posix() for f in (ROOT / "tests").rglob("*.py"))
+        raise Missing(f"there is no {path}", nearest(path, files) or "see tests/")
     text = file.read_text()
     if name not in (table := definitions(text)):
-        raise FenceError(f"there is no {name} in {path}")
+        tests = [one for one in table if one.startswith("test_")]
+        remedy = nearest(name, tests) or f"write it, or name one of its {len(tests)}"
+        raise Missing(f"there is no {name or 'test'} in {path}", remedy)
     first, last = table[name]
     code = textwrap.dedent("\n".join(text.splitlines()[first - 1 : last]))
     function = ast.parse(code).body[0]
     assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
     statement = ast.get_docstring(function)
     if not statement:
-        raise FenceError(f"{node} has no docstring to show")
+        raise Missing(
+            f"{name} has no docstring", "say there what it proves, in a sentence"
+        )
     return name, " ".join(statement.split()), code
 
 

@@ -10,7 +10,8 @@ from anyio.to_thread import current_default_thread_limiter
 from fastapi import BackgroundTasks, FastAPI, UploadFile
 from fastapi.responses import FileResponse
 
-PRICES = Path(tempfile.mkdtemp(), "prices.csv")
+folder = tempfile.TemporaryDirectory()
+PRICES = Path(folder.name, "prices.csv")
 PRICES.write_text("item,price\ntea,3.90\n")
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends, FastAPI
@@ -10,7 +10,8 @@ from sqlalchemy import create_engine
 from sqlalchemy.orm import Mapped, Session, mapped_column, registry
 
 app = FastAPI()
-engine = create_engine(os.environ.get("DATABASE_URL", f"sqlite:///{mkdtemp()}/db"))
+folder = TemporaryDirectory()
+engine = create_engine(os.environ.get("DATABASE_URL", f"sqlite:///{folder.name}/db"))
 tables = registry()
 
 

@@ -3,6 +3,13 @@
 from pathlib import Path
 from urllib.parse import unquote, urljoin, urlsplit
 
+import pytest
+
+from workshop.mistakes import anchors
+from workshop.pages import DOCS, PAGES
+
+pytestmark = pytest.mark.every_page
+
 HOST = "site.invalid"
 
 
@@ -26,6 +33,14 @@ def test_links_anchors_and_loads_resolve_on_this_host(site, pages):
                 assert file.is_file(), (page, kind, url)
                 if whole.fragment and file in ids:
                     assert unquote(whole.fragment) in ids[file], (page, url)
+
+
+def test_reading_a_page_finds_the_ids_that_it_has_when_built(pages):
+    """So that a link to one that is not there is found before the site is built."""
+    ids = {page.path: page.ids for page in pages}
+    for name in PAGES:
+        found = anchors((DOCS / f"{name}.md").read_text())
+        assert found <= ids[f"/{name}/".replace("/index/", "/")], name
 
 
 def test_every_id_of_a_page_is_there_once(pages):

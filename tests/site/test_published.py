@@ -4,9 +4,13 @@ import ast
 import textwrap
 from pathlib import Path
 
+import pytest
+
 from runner.process import ROOT
 from runner.scenes import SCENES
-from tests.pages import EXAMPLES, PAGES, TESTS, claims_of, page_of
+from workshop.pages import EXAMPLES, TESTS, claims_of, page_of
+
+pytestmark = pytest.mark.every_page
 
 FILES = sorted(
     file
@@ -74,17 +78,6 @@ def test_every_example_is_exercised_by_the_tests_of_its_page():
             assert f"examples.{folder}.app:app" in strings, file
         else:
             assert f"examples.{folder}.{name}:app" in strings, file
-
-
-def test_every_claim_of_a_page_is_shown_as_a_proof(pages):
-    """A test of a page's module that no page shows proves nothing to a reader."""
-    shown = {
-        block.title for page in pages for block in page.blocks if "::" in block.title
-    }
-    for module in filter(None, map(claims_of, PAGES)):
-        for node in ast.parse(module.read_text()).body:
-            if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
-                assert f"{module.relative_to(ROOT)}::{node.name}" in shown
 
 
 def test_no_page_has_an_address_of_a_registry_or_a_machine(pages):

@@ -5,12 +5,17 @@ without the ending. The page of an example is named as the example, or else as i
 the claims of a page are in the module that is named as the page, in whichever folder.
 """
 
+import re
 from functools import cache
 from pathlib import Path
+from typing import Any
+
+from mkdocs.utils import meta
 
 from runner.process import ROOT
 
 DOCS, EXAMPLES, TESTS = ROOT / "docs", ROOT / "examples", ROOT / "tests"
+CONFIG = ROOT / "mkdocs.yml"
 
 PAGES = sorted(
     file.relative_to(DOCS).with_suffix("").as_posix() for file in DOCS.rglob("*.md")
@@ -37,3 +42,24 @@ def target_of(file: Path) -> str:
     """What uvicorn takes for a file below ``examples/``."""
     module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
     return f"{module}:app"
+
+
+def examples_of(page: str) -> list[Path]:
+    """The Python files that a reader of the page copies."""
+    files = [f for f in EXAMPLES.rglob("*.py") if f.name != "__init__.py"]
+    names = {f: f.relative_to(EXAMPLES).with_suffix("").as_posix() for f in files}
+    return sorted(file for file, name in names.items() if page_of(name) == page)
+
+
+def front_matter(page: str) -> dict[str, Any]:
+    """What a page says of itself: its description, what a reader types to find it."""
+    data: dict[str, Any] = meta.get_data((DOCS / f"{page}.md").read_text())[1]
+    return data
+
+
+@cache
+def nav() -> dict[str, int]:
+    """The pages in the nav, in its order, each with its line in ``mkdocs.yml``."""
+    lines = enumerate(CONFIG.read_text().splitlines(), 1)
+    entries = ((re.fullmatch(r" +- .*?([\w/-]+)\.md", text), n) for n, text in lines)
+    return {entry[1]: number for entry, number in entries if entry}

@@ -1,0 +1,118 @@
+"""All that concerns one page, a line each: ``make page PAGE=temporary-files``."""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.process import ROOT
+from runner.scenes import SCENES
+from tests import sessions
+from theme.fences import nearest
+from workshop.pages import DOCS, EXAMPLES, PAGES, claims_of, page_of
+
+_KINDS = {
+    "test_code": "format, types, imports",
+    "test_pages": "what reading finds",
+    "test_examples": "examples",
+    "test_copies": "examples, copied",
+    "test_recordings": "recordings",
+    "test_published": "published",
+    "test_links": "links",
+    "test_browser": "in the browser",
+    "test_button": "Run",
+}
+"""What a page is told of a module's tests; its own are its session and its claims."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--page", help="only what concerns this page")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not (page := config.getoption("--page")):
+        return
+    if page not in PAGES:
+        raise pytest.UsageError(
+            f"no page {page}: {nearest(page, PAGES) or 'see docs/'}"
+        )
+    sessions.PATIENCE = 10
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    if not (page := config.getoption("--page")):
+        return
+    chosen = [item for item in items if _concerns(item, page)]
+    config.hook.pytest_deselected(items=[i for i in items if i not in chosen])
+    items[:] = chosen
+
+
+def _concerns(item: pytest.Item, page: str) -> bool:
+    if item.path in (DOCS / f"{page}.md", claims_of(page)):
+        return True
+    parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    return bool(item.get_closest_marker("every_page")) or any(
+        _is_of(value, page) for value in parameters.values()
+    )
+
+
+def _is_of(value: object, page: str) -> bool:
+    """Whether a test's parameter is the page, its address, or one of its files or scenes."""
+    if isinstance(value, Path):
+        name = value.with_suffix("")
+        return name.is_relative_to(EXAMPLES) and (
+            page_of(name.relative_to(EXAMPLES).as_posix()) == page
+        )
+    if isinstance(value, str) and value in SCENES:
+        return page_of(SCENES[value].example) == page
+    return value in (page, f"/{page}/".replace("/index/", "/"))
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Each kind of check in a line; what is wrong under it."""
+    if not (page := config.getoption("--page")):
+        return
+    kinds: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
+    for outcome in ("passed", "failed", "error", "skipped"):
+        for report in terminalreporter.stats.get(outcome, []):
+            if hasattr(report, "nodeid"):
+                kinds[_kind(report.nodeid, page)][outcome].append(report)
+    for kind, reports in sorted(kinds.items()):
+        wrong = [*reports["failed"], *reports["error"]]
+        skipped = f", {len(reports['skipped'])} skipped" if reports["skipped"] else ""
+        state = (
+            f"{len(wrong)} WRONG" if wrong else f"ok, {len(reports['passed'])} passed"
+        )
+        terminalreporter.write_line(f"{kind:24}{state}{skipped}")
+        for report in wrong:
+            for line in _told(report).splitlines():
+                terminalreporter.write_line(f"    {line}")
+
+
+def _kind(nodeid: str, page: str) -> str:
+    file = ROOT / nodeid.partition("::")[0]
+    if file.suffix == ".md":
+        return "session"
+    if file == claims_of(page):
+        return "claims"
+    return "searches" if "a_search" in nodeid else _KINDS.get(file.stem, file.stem)
+
+
+def _told(report: Any) -> str:
+    """What a failed test says, without the traceback; where it stands, if it does not say."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if not crash:
+        return str(report.longrepr)
+    words = crash.message.removeprefix("AssertionError: ")
+    words = words.removeprefix("runner.process.ServerError: ").partition("\nassert ")[0]
+    if words.startswith(("docs/", "examples/", "tests/")):
+        return words
+    file = Path(crash.path)
+    where = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
+    name = report.nodeid.partition("::")[2]
+    return f"{where}:{crash.lineno}: {name}: {words}"

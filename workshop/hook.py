@@ -1,0 +1,66 @@
+"""MkDocs' hook: a page with a mistake fails the build; served, it shows what is wrong."""
+
+import html
+import logging
+from collections.abc import Iterable
+from itertools import groupby
+from typing import Any
+
+from jinja2 import Environment, FileSystemBytecodeCache
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import BuildError
+from mkdocs.structure.pages import Page
+
+from workshop.mistakes import Mistake, mistakes_of, mistakes_of_nav
+from workshop.pages import PAGES
+
+SERVING = "serving"
+"""In the configuration's `extra`, where a writer looks at the site: a folder for what is kept
+from one build to the next."""
+
+_log = logging.getLogger("mkdocs")
+
+
+def on_pre_build(config: MkDocsConfig, **_: Any) -> None:
+    """Log all mistakes. Raises `BuildError` if there are any, unless serving."""
+    if config.extra.get(SERVING):
+        _log_all(mistakes_of_nav())
+    elif found := [
+        *mistakes_of_nav(),
+        *(m for page in PAGES for m in mistakes_of(page)),
+    ]:
+        _log_all(found)
+        raise BuildError(f"{len(found)} to mend, see above")
+
+
+def on_page_markdown(
+    markdown: str, page: Page, config: MkDocsConfig, **_: Any
+) -> str | None:
+    """Serving, say on top of a page what is wrong in it, and in place of what cannot be shown."""
+    if not config.extra.get(SERVING):
+        return None
+    if not (found := mistakes_of(page.file.src_uri.removesuffix(".md"))):
+        return None
+    _log_all(found)
+    lines = markdown.splitlines()
+    above = len(page.file.content_string.splitlines()) - len(lines)
+    blocks = groupby((each for each in found if each.block[0]), lambda each: each.block)
+    for (first, last), wrong in reversed([(b, [*each]) for b, each in blocks]):
+        lines[first - above - 1 : last - above] = ["", _told(wrong), ""]
+    return "\n".join([_told(found), "", *lines])
+
+
+def on_env(env: Environment, config: MkDocsConfig, **_: Any) -> None:
+    """Serving, keep compiled templates: they are half of what one page takes."""
+    if kept := config.extra.get(SERVING):
+        env.bytecode_cache = FileSystemBytecodeCache(kept)
+
+
+def _log_all(found: Iterable[Mistake]) -> None:
+    for mistake in found:
+        _log.error(str(mistake))
+
+
+def _told(wrong: Iterable[Mistake]) -> str:
+    each = "<br>".join(html.escape(str(m)).replace("\n", "<br>") for m in wrong)
+    return f'<div class="admonition failure"><p>{each}</p></div>'
