@@ -1,5 +1,7 @@
 """Real servers, a real browser and the built site: the tests start them themselves."""
 
+import shutil
+import subprocess
 from collections.abc import Iterator
 from fcntl import LOCK_EX, flock
 from pathlib import Path
@@ -10,6 +12,7 @@ from playwright.sync_api import Browser
 
 from button.markup import BUILT
 from runner import Server, serve
+from runner.process import ROOT
 from runner.services import Service
 from tests.services import new_database, postgresql_url, running, settings_of
 from tests.site.building import CHROMIUM, build, open_browser, serve_static
@@ -88,3 +91,18 @@ def runtime() -> None:
     """What the Run button loads has been built: without it, no page has one."""
     if not BUILT.exists():
         pytest.skip("needs the runtime of the Run button: make, with npm and PyPI")
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the project's files, to be changed."""
+    return copied(tmp_path / "copy")
+
+
+def copied(folder: Path) -> Path:
+    """Copy the project's files into a folder, and return it."""
+    listed = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True)
+    for name in filter(lambda name: (ROOT / name).exists(), listed.splitlines()):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    return folder

@@ -3,7 +3,6 @@
 import logging
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,11 +14,11 @@ from runner.process import ROOT
 from workshop.hook import SERVING
 
 
-def build_for_writing(folder: Path, changed: Sequence[str], told: Path) -> None:
-    """Build the site into a folder, and write what went wrong, if anything, to `told`.
+def build_for_writing(folder: Path, changed: Sequence[str], kept: Path) -> str:
+    """Build the site into a folder; return what is wrong if it cannot be served.
 
     With pages `changed`, named by their files, only these are built; the folder has the rest
-    already. What `told` says is empty if the folder can be served.
+    already. In the folder `kept` is what one build leaves to the next.
     """
     began = time.monotonic()
     logging.basicConfig(format="%(message)s", level=logging.ERROR, stream=sys.stderr)
@@ -27,20 +26,17 @@ def build_for_writing(folder: Path, changed: Sequence[str], told: Path) -> None:
         config = load_config(
             str(ROOT / "mkdocs.yml"), site_dir=str(folder), strict=False
         )
-        config.extra[SERVING] = str(told.parent)
+        config.extra[SERVING] = str(kept)
         config.plugins.on_startup(command="serve", dirty=bool(changed))
-        if changed:
-            config.theme.static_templates.clear()
         index = folder / "search/search_index.json"
         words = index.read_bytes() if changed else b""
+        if changed:
+            config.theme.static_templates.clear()
         build(config, dirty=bool(changed))
         if changed:
             index.write_bytes(words)  # of all pages, not only of those
     except (Abort, ConfigurationError) as error:
-        told.write_text(str(error))
-    except Exception:
-        told.write_text(traceback.format_exc())
-    else:
-        told.write_text("")
-        what = ", ".join(changed) or "the site"
-        print(f"built {what} in {time.monotonic() - began:.1f} s", flush=True)
+        return str(error)
+    what = ", ".join(changed) or "the site"
+    print(f"built {what} in {time.monotonic() - began:.1f} s", flush=True)
+    return ""

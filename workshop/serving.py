@@ -13,8 +13,8 @@ import signal
 import socket
 import sys
 import tempfile
+import traceback
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 
@@ -96,11 +96,9 @@ class Site(StaticFiles):
         yield ": hello\n\n"
         news = self._news
         while not self.ending:
-            with suppress(TimeoutError):
-                await asyncio.wait_for(news.wait(), 0.2)
-            if news.is_set():
-                news = self._news
-                yield "data: built\n\n"
+            await news.wait()
+            news = self._news
+            yield "data: built\n\n"
 
 
 class Server(uvicorn.Server):
@@ -114,6 +112,7 @@ class Server(uvicorn.Server):
     def stop(self) -> None:
         """End soon, without waiting for the browsers that wait for news."""
         self._site.ending = self.should_exit = True
+        self._site.tell()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.stop()
@@ -192,11 +191,14 @@ class Builds:
 
 
 def _build(folder: Path, pages: list[str], told: Path) -> None:
-    """In a process of its own: build with the code as it is now."""
+    """In a process of its own: build with the code as it is now, and tell how it went."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the server
-    from workshop.building import build_for_writing
+    try:
+        from workshop.building import build_for_writing
 
-    build_for_writing(folder, pages, told)
+        told.write_text(build_for_writing(folder, pages, told.parent))
+    except Exception:
+        told.write_text(traceback.format_exc())
 
 
 async def serve(listening: socket.socket, folder: Path) -> None:
@@ -219,10 +221,8 @@ def main(port: int) -> int:
     try:
         listening = socket.create_server(("127.0.0.1", port))
     except OSError as error:
-        print(
-            f"port {port}: {error.strerror}: make serve PORT={port + 1}",
-            file=sys.stderr,
-        )
+        why = os.strerror(error.errno or 0)
+        print(f"port {port}: {why}: make serve PORT={port + 1}", file=sys.stderr)
         return 1
     with tempfile.TemporaryDirectory() as folder:
         asyncio.run(serve(listening, Path(folder)))
