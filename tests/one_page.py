@@ -16,7 +16,6 @@ _KINDS = {
     "test_code": "format, types, imports",
     "test_pages": "what reading finds",
     "test_examples": "examples",
-    "test_copies": "examples, copied",
     "test_recordings": "recordings",
     "test_published": "published",
     "test_links": "links",
@@ -24,6 +23,9 @@ _KINDS = {
     "test_button": "Run",
 }
 """What a page is told of a module's tests; its own are its session and its claims."""
+
+_NAMED = {"page", "path", "name", "file"}
+"""The parameters of a test that say which page it concerns."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,6 +40,14 @@ def pytest_configure(config: pytest.Config) -> None:
             f"no page {page}: {nearest(page, PAGES) or 'see docs/'}"
         )
     sessions.PATIENCE = 10
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files that are not asked anyway: to read them takes long."""
+    if not (page := config.getoption("--page")) or collection_path.is_dir():
+        return None
+    asked = collection_path in (DOCS / f"{page}.md", claims_of(page))
+    return None if asked or collection_path.stem in _KINDS else True
 
 
 def pytest_collection_modifyitems(
@@ -55,7 +65,7 @@ def _concerns(item: pytest.Item, page: str) -> bool:
         return True
     parameters: dict[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
     return bool(item.get_closest_marker("every_page")) or any(
-        _is_of(value, page) for value in parameters.values()
+        _is_of(parameters[name], page) for name in _NAMED & parameters.keys()
     )
 
 

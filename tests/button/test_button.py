@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Response
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Response
 
 from button.markup import BUILT
 from recording.model import Recording, load
@@ -60,20 +60,20 @@ def page(reader: BrowserContext, responses: list[Response]) -> Iterator[Page]:
     page.close()
 
 
-@pytest.fixture(scope="module")
-def all_pages(page: Page) -> Page:
-    """That tab, with the scenes of all pages below each other."""
-    article = page.evaluate_handle("document.querySelector('article')")
-    for path in {page_of(SCENES[name].example) for name in RUNNABLE} - {START}:
-        article.evaluate(
-            """async (article, path) => {
+def shown(page: Page, name: str) -> Locator:
+    """The scene's element in that tab: its page is added below the others, once."""
+    element = scene(page, name)
+    if not element.count():
+        page.evaluate(
+            """async path => {
                 const html = await (await fetch(path)).text()
                 const other = new DOMParser().parseFromString(html, "text/html")
-                article.append(...other.querySelectorAll("article > *"))
+                const elements = other.querySelectorAll("article > *")
+                document.querySelector("article").append(...elements)
             }""",
-            f"/{path}/",
+            f"/{page_of(SCENES[name].example)}/",
         )
-    return page
+    return element
 
 
 def test_nothing_is_loaded_before_the_click(reader: BrowserContext):
@@ -204,32 +204,30 @@ def test_axe_finds_nothing_before_during_and_after_a_run(page: Page):
 
 
 @pytest.mark.parametrize("name", RUNNABLE)
-def test_run_in_the_browser_has_the_shape_of_the_recorded_run(
-    all_pages: Page, name: str
-):
+def test_run_in_the_browser_has_the_shape_of_the_recorded_run(page: Page, name: str):
     """A run in the browser has the same lanes, order, overlap and errors as the recorded one."""
-    in_the_page = run(all_pages, scene(all_pages, name))
+    in_the_page = run(page, shown(page, name))
     assert differences(in_the_page, load(Recording, name).run) == []
 
 
-def test_an_edit_is_run_and_reset_brings_the_file_back(all_pages: Page):
-    element = scene(all_pages, "multiple_tasks/in_order")
+def test_an_edit_is_run_and_reset_brings_the_file_back(page: Page):
+    element = shown(page, "multiple_tasks/in_order")
     press(element, "Edit")
     editor = element.get_by_role("textbox")
     code = editor.input_value()
     assert code == (ROOT / "examples/multiple_tasks/in_order.py").read_text()
     added = "    background_tasks.add_task(create_thumbnail)\n"
     editor.fill(code.replace(added, added * 2).replace("sleep(1)", "sleep(0.3)"))
-    assert len(run(all_pages, element).calls) == 3
+    assert len(run(page, element).calls) == 3
     assert len(names(element)) == 4
     press(element, "Reset")
     assert editor.input_value() == code
-    assert len(run(all_pages, element).calls) == 2
+    assert len(run(page, element).calls) == 2
 
 
-def test_an_exception_shows_pythons_last_lines_and_where(all_pages: Page):
-    failing = scene(all_pages, "multiple_tasks/first_failure")
-    run(all_pages, failing)
+def test_an_exception_shows_pythons_last_lines_and_where(page: Page):
+    failing = shown(page, "multiple_tasks/first_failure")
+    run(page, failing)
     assert "in send_welcome_email" in failing.get_by_role("region").inner_text()
     press(failing, "Edit")
     editor = failing.get_by_role("textbox")
@@ -245,8 +243,8 @@ def test_an_exception_shows_pythons_last_lines_and_where(all_pages: Page):
     status(failing, "raised an exception")
 
 
-def test_an_endless_loop_is_stopped_by_hand(all_pages: Page):
-    element = scene(all_pages, "multiple_tasks/at_the_same_time")
+def test_an_endless_loop_is_stopped_by_hand(page: Page):
+    element = shown(page, "multiple_tasks/at_the_same_time")
     press(element, "Edit")
     editor = element.get_by_role("textbox")
     editor.fill(editor.input_value().replace("time.sleep(1)", "while True: pass"))
@@ -256,21 +254,21 @@ def test_an_endless_loop_is_stopped_by_hand(all_pages: Page):
     status(element, "Stopped.")
 
 
-def test_a_run_is_stopped_by_another(all_pages: Page):
-    first = scene(all_pages, "multiple_tasks/in_order")
+def test_a_run_is_stopped_by_another(page: Page):
+    first = shown(page, "multiple_tasks/in_order")
     press(first, "Run")
-    second = scene(all_pages, "background_tasks/def_or_async")
-    assert len(run(all_pages, second).calls) == 2
+    second = shown(page, "background_tasks/def_or_async")
+    assert len(run(page, second).calls) == 2
     status(first, "Stopped: another example was started.")
 
 
-def test_after_another_page_and_back_it_runs_again(all_pages: Page):
-    press(scene(all_pages, "background_tasks/first_task"), "Run")
-    all_pages.get_by_role("link", name="Next").click()
-    all_pages.wait_for_url("**/multiple-tasks/")
-    all_pages.go_back()
-    element = scene(all_pages, "background_tasks/first_task")
-    assert len(run(all_pages, element).calls) == 1
+def test_after_another_page_and_back_it_runs_again(page: Page):
+    press(shown(page, "background_tasks/first_task"), "Run")
+    page.get_by_role("link", name="Next").click()
+    page.wait_for_url("**/multiple-tasks/")
+    page.go_back()
+    element = shown(page, "background_tasks/first_task")
+    assert len(run(page, element).calls) == 1
 
 
 def test_each_button_links_to_what_differs_from_a_server(page: Page):

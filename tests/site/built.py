@@ -22,10 +22,14 @@ class Page:
     def __init__(self, file: Path, site: Path) -> None:
         self.file = file
         self.path = "/" + file.relative_to(site).as_posix().removesuffix("index.html")
-        self.soup = BeautifulSoup(file.read_text(), "html.parser")
 
     def __repr__(self) -> str:
         return self.path
+
+    @cached_property
+    def soup(self) -> BeautifulSoup:
+        """Its elements."""
+        return BeautifulSoup(self.file.read_text(), "html.parser")
 
     @cached_property
     def ids(self) -> set[str]:
@@ -63,6 +67,9 @@ class Page:
         return found
 
 
-def pages_of(site: Path) -> list[Page]:
-    """All pages of a built site, the one for missing pages included."""
-    return [Page(file, site) for file in sorted(site.rglob("*.html"))]
+def pages_of(site: Path) -> dict[str, Page]:
+    """All pages of a built site by their names, ``404`` included."""
+    pages = [Page(file, site) for file in sorted(site.rglob("*.html"))]
+    return {
+        page.path.strip("/").removesuffix(".html") or "index": page for page in pages
+    }

@@ -8,6 +8,6 @@ from tests.site.built import Page, pages_of
 
 
 @pytest.fixture(scope="session")
-def pages(site: Path) -> list[Page]:
-    """All its pages."""
+def pages(site: Path) -> dict[str, Page]:
+    """All its pages by name; one is parsed when it is asked."""
     return pages_of(site)

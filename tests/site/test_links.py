@@ -8,7 +8,7 @@ import pytest
 from workshop.mistakes import anchors
 from workshop.pages import DOCS, PAGES
 
-pytestmark = pytest.mark.every_page
+every_page = pytest.mark.parametrize("name", [*PAGES, "404"])
 
 HOST = "site.invalid"
 
@@ -19,31 +19,29 @@ def target(site: Path, url: str) -> Path:
     return file / "index.html" if file.is_dir() else file
 
 
-def test_links_anchors_and_loads_resolve_on_this_host(site, pages):
-    ids = {page.file: page.ids for page in pages}
-    for page in pages:
-        here = f"http://{HOST}{page.path}"
-        for kind, urls in (("link", page.links), ("load", page.loads)):
-            for url in urls:
-                whole = urlsplit(urljoin(here, url))
-                if whole.netloc != HOST:
-                    assert kind == "link", (page, f"loads {url}")
-                    continue
-                file = target(site, whole.geturl())
-                assert file.is_file(), (page, kind, url)
-                if whole.fragment and file in ids:
-                    assert unquote(whole.fragment) in ids[file], (page, url)
+@every_page
+def test_links_anchors_and_loads_resolve_on_this_host(site, pages, name: str):
+    page = pages[name]
+    by_file = {other.file: other for other in pages.values()}
+    for kind, urls in (("link", page.links), ("load", page.loads)):
+        for url in urls:
+            whole = urlsplit(urljoin(f"http://{HOST}{page.path}", url))
+            if whole.netloc != HOST:
+                assert kind == "link", f"loads {url}"
+                continue
+            file = target(site, whole.geturl())
+            assert file.is_file(), (kind, url)
+            if whole.fragment and file in by_file:
+                assert unquote(whole.fragment) in by_file[file].ids, url
 
 
-def test_reading_a_page_finds_the_ids_that_it_has_when_built(pages):
+@pytest.mark.parametrize("name", PAGES)
+def test_reading_a_page_finds_the_ids_that_it_has_when_built(pages, name: str):
     """So that a link to one that is not there is found before the site is built."""
-    ids = {page.path: page.ids for page in pages}
-    for name in PAGES:
-        found = anchors((DOCS / f"{name}.md").read_text())
-        assert found <= ids[f"/{name}/".replace("/index/", "/")], name
+    assert anchors((DOCS / f"{name}.md").read_text()) <= pages[name].ids
 
 
-def test_every_id_of_a_page_is_there_once(pages):
-    for page in pages:
-        all_ids = [tag["id"] for tag in page.soup.find_all(id=True)]
-        assert len(all_ids) == len(set(all_ids)), page
+@every_page
+def test_every_id_of_a_page_is_there_once(pages, name: str):
+    ids = [tag["id"] for tag in pages[name].soup.find_all(id=True)]
+    assert len(ids) == len(set(ids))

@@ -8,9 +8,10 @@ import pytest
 
 from runner.process import ROOT
 from runner.scenes import SCENES
-from workshop.pages import EXAMPLES, TESTS, claims_of, page_of
+from tests.site.built import Page
+from workshop.pages import EXAMPLES, PAGES, TESTS, claims_of, page_of
 
-pytestmark = pytest.mark.every_page
+every_page = pytest.mark.parametrize("name", [*PAGES, "404"])
 
 FILES = sorted(
     file
@@ -35,29 +36,31 @@ def is_a_run_of_lines_of(code: str, file: Path) -> bool:
     )
 
 
-def test_every_block_is_python_from_a_tested_file_or_a_session(pages):
-    for page in pages:
-        for block in page.blocks:
-            assert block.language in ("python", "console", "yaml"), (page, block)
-            if block.language != "console":
-                parts = block.text.strip("\n").split("\n\n\n")
-                for part in parts:
-                    assert part.strip(), (page, "an empty block")
-                    assert any(is_a_run_of_lines_of(part, f) for f in SOURCES), (
-                        page,
-                        part,
-                    )
+@every_page
+def test_every_block_is_python_from_a_tested_file_or_a_session(pages, name: str):
+    for block in pages[name].blocks:
+        assert block.language in ("python", "console", "yaml"), block
+        if block.language != "console":
+            for part in block.text.strip("\n").split("\n\n\n"):
+                assert part.strip(), "an empty block"
+                assert any(is_a_run_of_lines_of(part, f) for f in SOURCES), part
 
 
-def test_a_block_titled_as_a_file_is_the_whole_file(pages):
-    shown = set()
-    for page in pages:
-        for block in page.blocks:
-            if block.language != "console" and "::" not in block.title:
-                file = ROOT / block.title
-                assert block.title, (page, "a Python block without a title", block)
-                assert block.text == file.read_text(), (page, block.title)
-                shown.add(file)
+def files_of(page: Page) -> dict[str, str]:
+    """What the page shows of whole files, by their names."""
+    blocks = [block for block in page.blocks if block.language != "console"]
+    return {block.title: block.text for block in blocks if "::" not in block.title}
+
+
+@every_page
+def test_a_block_titled_as_a_file_is_the_whole_file(pages, name: str):
+    for title, text in files_of(pages[name]).items():
+        assert title, ("a Python block without a title", text)
+        assert text == (ROOT / title).read_text()
+
+
+def test_every_file_is_shown(pages):
+    shown = {ROOT / title for page in pages.values() for title in files_of(page)}
     assert shown == set(FILES)
 
 
@@ -80,17 +83,17 @@ def test_every_example_is_exercised_by_the_tests_of_its_page():
             assert f"examples.{folder}.{name}:app" in strings, file
 
 
-def test_no_page_has_an_address_of_a_registry_or_a_machine(pages):
-    for page in pages:
-        text = page.file.read_text()
-        assert str(ROOT) not in text
-        assert str(Path.home()) + "/" not in text
+@every_page
+def test_no_page_has_an_address_of_a_registry_or_a_machine(pages, name: str):
+    text = pages[name].file.read_text()
+    assert str(ROOT) not in text
+    assert str(Path.home()) + "/" not in text
 
 
 def test_only_a_scene_that_would_not_mislead_has_a_button(runtime, pages):
     shown = {
         figure["data-scene"]
-        for page in pages
+        for page in pages.values()
         for figure in page.soup.select("figure[data-scene]:has(+ run-scene)")
     }
     assert shown == {n for n, scene in SCENES.items() if not scene.not_in_browser}
