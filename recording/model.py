@@ -204,7 +204,9 @@ def path_of(name: str) -> Path:
 
 def load(kind: type[T], name: str) -> T:
     """The kept recording of that name. Raises `FileNotFoundError` if there is none."""
-    return read(kind, json.loads(path_of(name).read_text()))
+    if not (file := path_of(name)).exists():
+        raise FileNotFoundError(f"no recording of {name}: make record SCENE={name}")
+    return read(kind, json.loads(file.read_text()))
 
 
 def save(name: str, recording: Recording | Latencies | Bench) -> None:

@@ -101,7 +101,8 @@ def copy(tmp_path: Path) -> Path:
 
 def copied(folder: Path) -> Path:
     """Copy the project's files into a folder, and return it."""
-    listed = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True)
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.check_output(command, cwd=ROOT, text=True)
     for name in filter(lambda name: (ROOT / name).exists(), listed.splitlines()):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, folder / name)

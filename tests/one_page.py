@@ -1,5 +1,6 @@
 """All that concerns one page, a line each: ``make page PAGE=temporary-files``."""
 
+import re
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -92,15 +93,19 @@ def pytest_terminal_summary(
         for report in terminalreporter.stats.get(outcome, []):
             if hasattr(report, "nodeid"):
                 kinds[_kind(report.nodeid, page)][outcome].append(report)
-    for kind, reports in sorted(kinds.items()):
+    for kind in sorted(kinds, key=lambda kind: (kind != _KINDS["test_pages"], kind)):
+        reports = kinds[kind]
         wrong = [*reports["failed"], *reports["error"]]
         skipped = f", {len(reports['skipped'])} skipped" if reports["skipped"] else ""
         state = (
             f"{len(wrong)} WRONG" if wrong else f"ok, {len(reports['passed'])} passed"
         )
         terminalreporter.write_line(f"{kind:24}{state}{skipped}")
-        for report in wrong:
-            for line in _told(report).splitlines():
+        told = {
+            words: where for where, words in reversed([_told(one) for one in wrong])
+        }
+        for words, where in reversed(told.items()):
+            for line in f"{where}{words}".splitlines():
                 terminalreporter.write_line(f"    {line}")
 
 
@@ -113,16 +118,16 @@ def _kind(nodeid: str, page: str) -> str:
     return "searches" if "a_search" in nodeid else _KINDS.get(file.stem, file.stem)
 
 
-def _told(report: Any) -> str:
-    """What a failed test says, without the traceback; where it stands, if it does not say."""
+def _told(report: Any) -> tuple[str, str]:
+    """Where a failed test stands, if it does not say that itself, and what it says."""
     crash = getattr(report.longrepr, "reprcrash", None)
     if not crash:
-        return str(report.longrepr)
-    words = crash.message.removeprefix("AssertionError: ")
-    words = words.removeprefix("runner.process.ServerError: ").partition("\nassert ")[0]
-    if words.startswith(("docs/", "examples/", "tests/")):
-        return words
-    file = Path(crash.path)
-    where = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
-    name = report.nodeid.partition("::")[2]
-    return f"{where}:{crash.lineno}: {name}: {words}"
+        return "", str(report.longrepr)
+    words = crash.message.partition("\nassert ")[0]
+    words = re.sub(r"^(AssertionError|[\w.]*\.ServerError): ", "", words)
+    if words.startswith(("docs/", "examples/", "tests/", "mkdocs.yml")):
+        return "", words
+    if "to mend, see above" in words:
+        return "", "the site cannot be built: mend what reading finds"
+    test, line, name = report.location
+    return f"{test}:{line + 1}: {name}: ", words

@@ -25,11 +25,10 @@ def on_pre_build(config: MkDocsConfig, **_: Any) -> None:
     """Log all mistakes. Raises `BuildError` if there are any, unless serving."""
     if config.extra.get(SERVING):
         _log_all(mistakes_of_nav())
-    elif found := [
-        *mistakes_of_nav(),
-        *(m for page in PAGES for m in mistakes_of(page)),
-    ]:
-        _log_all(found)
+        return
+    found = {*mistakes_of_nav(), *(m for page in PAGES for m in mistakes_of(page))}
+    if found:
+        _log_all(sorted(found))
         raise BuildError(f"{len(found)} to mend, see above")
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from markdown.extensions.toc import slugify
@@ -106,9 +106,7 @@ def mistakes_of(page: str) -> list[Mistake]:
         for link in _LINK.findall(written):
             if dead := _dead(page, link):
                 found.append(Mistake(name, line, dead.what, dead.remedy))
-    for other in [file, *examples_of(page), *filter(None, [claims_of(page)])]:
-        found += _unwritten(other)
-    return sorted([*found, *_unshown(page)])
+    return sorted([*found, *_unwritten(page), *_unshown(page)])
 
 
 def mistakes_of_nav() -> list[Mistake]:
@@ -118,7 +116,8 @@ def mistakes_of_nav() -> list[Mistake]:
             CONFIG.name,
             line,
             f"there is no docs/{page}.md",
-            nearest(page, PAGES) or f"make new PAGE={page}",
+            nearest(f"{page}.md", [f"{p}.md" for p in PAGES])
+            or f"make new PAGE={page}",
         )
         for page, line in nav().items()
         if page not in PAGES
@@ -244,13 +243,16 @@ def _relative(name: str, folder: PurePosixPath) -> str:
     )
 
 
-def _unwritten(file: Path) -> Iterator[Mistake]:
-    """What is still as `make new` wrote it."""
-    for number, line in enumerate(file.read_text().splitlines(), 1):
-        if TO_DO in line:
-            remedy = line.partition(TO_DO)[2].strip().rstrip('"')
-            name = file.relative_to(ROOT).as_posix()
-            yield Mistake(name, number, "as `make new` wrote it", remedy)
+def _unwritten(page: str) -> Iterator[Mistake]:
+    """What is still as `make new` wrote it: of the page's files, and what names it elsewhere."""
+    own = [DOCS / f"{page}.md", *examples_of(page), *filter(None, [claims_of(page)])]
+    names = (f"{page}.md", f'"{page.replace("-", "_")}')
+    for file in {*own, CONFIG, DOCS / "index.md", ROOT / "runner/scenes.py"}:
+        for number, line in enumerate(file.read_text().splitlines(), 1):
+            if TO_DO in line and (file in own or any(name in line for name in names)):
+                remedy = line.partition(TO_DO)[2].partition("](")[0].strip('"')
+                name = file.relative_to(ROOT).as_posix()
+                yield Mistake(name, number, "as `make new` wrote it", remedy)
 
 
 def _unshown(page: str) -> Iterator[Mistake]:

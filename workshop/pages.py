@@ -61,5 +61,7 @@ def front_matter(page: str) -> dict[str, Any]:
 def nav() -> dict[str, int]:
     """The pages in the nav, in its order, each with its line in ``mkdocs.yml``."""
     lines = enumerate(CONFIG.read_text().splitlines(), 1)
-    entries = ((re.fullmatch(r" +- .*?([\w/-]+)\.md", text), n) for n, text in lines)
+    entries = (
+        (re.fullmatch(r" +- .*?([\w/-]+)\.md *(#.*)?", text), n) for n, text in lines
+    )
     return {entry[1]: number for entry, number in entries if entry}

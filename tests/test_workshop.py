@@ -1,0 +1,226 @@
+"""What is wrong is told in a line, with what to do; a page that was begun is red."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import copied
+from workshop.mistakes import TO_DO
+
+pytestmark = pytest.mark.slow
+
+BROKEN = {
+    "a file of a snippet": (
+        "multiple-tasks.md",
+        '--8<-- "multiple_tasks/in_order.py"',
+        '--8<-- "multiple_tasks/in_ordr.py"',
+        "there is no examples/multiple_tasks/in_ordr.py: "
+        "did you mean multiple_tasks/in_order.py?",
+    ),
+    "a part of a file": (
+        "testing.md",
+        'test_main.py:test_a_task_that_fails"',
+        'test_main.py:test_a_task_which_fails"',
+        "there is no test_a_task_which_fails in this file: "
+        "did you mean test_a_task_that_fails?",
+    ),
+    "lines by number": (
+        "background-tasks.md",
+        '--8<-- "background_tasks/with_arguments.py"',
+        '--8<-- "background_tasks/with_arguments.py:3:9"',
+        "lines by number: background_tasks/with_arguments.py:3:9: "
+        "name a function in place of them",
+    ),
+    "a proof": (
+        "when-it-runs.md",
+        "tests/test_when_it_runs.py::test_a",
+        "tests/test_when_it_runs.py::test_an",
+        "there is no test_an",
+    ),
+    "a module of proofs": (
+        "restarts.md",
+        "tests/test_restarts.py::",
+        "tests/test_restart.py::",
+        "there is no tests/test_restart.py: did you mean tests/test_restarts.py?",
+    ),
+    "a timeline": (
+        "def-or-async.md",
+        "```timeline\ndef_or_async/two_pools",
+        "```timeline\ndef_or_async/two_pool",
+        "there is no scene def_or_async/two_pool: did you mean def_or_async/two_pools?",
+    ),
+    "a fence": (
+        "why-it-never-ran.md",
+        "```timeline",
+        "```timelines",
+        "there is no fence timelines: did you mean timeline?",
+    ),
+    "a heading": (
+        "choosing.md",
+        "durable-on-one-machine.md#several-steps-dbos",
+        "durable-on-one-machine.md#several-steps-dbo",
+        "no heading or proof #several-steps-dbo in docs/durable-on-one-machine.md: "
+        "did you mean several-steps-dbos?",
+    ),
+    "a page": (
+        "arq.md",
+        "](choosing.md)",
+        "](chosing.md)",
+        "no page chosing.md to link to: did you mean choosing.md?",
+    ),
+    "the nav": (
+        "../mkdocs.yml",
+        " rq.md",
+        " rqs.md",
+        "there is no docs/rqs.md: did you mean rq.md?",
+    ),
+    "a description": (
+        "rq.md",
+        "description:",
+        "summary:",
+        "no description: say in the front matter, description: …, what is answered",
+    ),
+    "the searches": (
+        "heavy-work.md",
+        "searches:",
+        "seeks:",
+        "no searches: list in the front matter, searches: …, what a reader types",
+    ),
+    "the overview": (
+        "index.md",
+        "](celery.md)",
+        "](arq.md)",
+        "docs/celery.md:1: the front page does not name it: "
+        "link to celery.md in docs/index.md",
+    ),
+    "code of nobody": (
+        "conclusion.md",
+        '--8<-- "conclusion/',
+        "import this  # ",
+        'code that no test runs: show a file: --8<-- "page/file.py"',
+    ),
+    "an open block": (
+        "what-is-lost.md",
+        "```losses",
+        "",
+        "a block without a name, or without an end: end it with ```",
+    ),
+}
+"""What is done to a page, and what is said of it: file, text, other text, message."""
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What a build says of a copy of the project in which all of that is broken."""
+    folder = copied(tmp_path_factory.mktemp("broken") / "copy")
+    for name, old, new, _ in BROKEN.values():
+        file = folder / "docs" / name
+        assert old in file.read_text(), (name, old)
+        file.write_text(file.read_text().replace(old, new, 1))
+    claims = folder / "tests/test_schedules.py"
+    claims.write_text(claims.read_text() + 'def test_new():\n    """It is new."""\n')
+    command = [sys.executable, "-m", "mkdocs", "build", "--site-dir", folder / "site"]
+    built = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert built.returncode == 1
+    assert "Traceback" not in built.stderr
+    return built.stderr.splitlines()
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_a_mistake_in_a_page_is_a_line_that_says_what_to_do(what: str, told: list[str]):
+    name, _, _, message = BROKEN[what]
+    file = f"docs/{name}".replace("docs/../", "")
+    if not message.startswith("docs/"):
+        message = f"{re.escape(file)}:\\d+: {re.escape(message)}"
+    else:
+        message = re.escape(message)
+    assert any(re.search(message, line) for line in told), "\n".join(told)
+
+
+def test_a_claim_that_no_page_shows_comes_with_the_fence_to_paste(told: list[str]):
+    assert "no page shows the claim test_new: paste" in "\n".join(told)
+    assert "tests/test_schedules.py::test_new" in told
+
+
+def test_only_what_is_wrong_is_told(told: list[str]):
+    """Of the mistakes above, and of those that follow from them."""
+    errors = [line for line in told if line.startswith("ERROR")]
+    assert len(BROKEN) < len(errors) < 2 * len(BROKEN), "\n".join(errors)
+
+
+@pytest.mark.parametrize("page", ["temporary-files", "recipes/send-a-fax"])
+def test_a_page_that_was_begun_is_red_until_it_is_written(copy: Path, page: str):
+    begun = run(copy, "workshop.new", page)
+    assert begun.returncode == 0, begun.stderr
+    places = re.findall(r"^([\w/.-]+:\d+): (.+)$", begun.stdout, re.MULTILINE)
+    assert len(places) == 9
+    built = run(copy, "mkdocs", "build", "--site-dir", str(copy / "site"))
+    for place, what in places:
+        assert f"{place}: as `make new` wrote it: {what}" in built.stderr
+    scene = page.replace("-", "_") + ("" if "/" in page else "/first")
+    assert f"no recording of {scene}: make record SCENE={scene}" in built.stderr
+    assert f"{len(places) + 1} to mend, see above" in built.stderr
+
+    for file in {place.partition(":")[0] for place, _ in places}:
+        text = (copy / file).read_text().replace(TO_DO, "Written: ")
+        (copy / file).write_text(text)
+    assert run(copy, "workshop.record").returncode == 0
+    built = run(copy, "mkdocs", "build", "--site-dir", str(copy / "site"))
+    assert built.returncode == 0, built.stderr
+    assert run(copy, "ruff", "format", "--check").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("page", "message"),
+    [
+        ("restarts", "there is a docs/restarts.md: choose another name"),
+        ("Restarts!", "Restarts!: name a page in small letters"),
+        ("", "name it: make new PAGE=two-words"),
+    ],
+)
+def test_a_name_that_is_none_begins_no_page(copy: Path, page: str, message: str):
+    begun = run(copy, "workshop.new", *filter(None, [page]))
+    assert begun.returncode == 2
+    assert begun.stderr.startswith(message)
+
+
+def test_another_shape_is_told_in_words_and_kept_when_it_is_accepted(copy: Path):
+    name = "multiple_tasks/each_on_its_own"
+    example = copy / f"examples/{name}.py"
+    kept = copy / f"docs/recordings/{name}.json"
+    before = kept.read_text()
+    assert run(copy, "workshop.record").stdout.startswith("nothing has changed")
+
+    example.write_text(example.read_text().replace("ConnectionError", "TimeoutError"))
+    refused = run(copy, "workshop.record")
+    assert refused.returncode == 1
+    assert (
+        "fails with TimeoutError, fails with ConnectionError before" in refused.stdout
+    )
+    assert f"make record SCENE={name} ACCEPT=1" in refused.stdout
+    assert kept.read_text() == before
+    assert run(copy, "workshop.record", name, "--accept").returncode == 0
+    assert "TimeoutError" in kept.read_text()
+
+    example.write_text(f"{example.read_text()}\n\n# Nothing else.\n")
+    before = kept.read_text()
+    assert f"{name}: the same shape" in run(copy, "workshop.record").stdout
+    changed = set(before.splitlines()) ^ set(kept.read_text().splitlines())
+    assert all('"source"' in line for line in changed)
+
+
+def test_a_scene_that_is_not_there_and_help_record_nothing(copy: Path):
+    wrong = run(copy, "workshop.record", "multiple_tasks/in_ordr")
+    assert wrong.returncode == 2
+    assert "did you mean multiple_tasks/in_order?" in wrong.stderr
+    assert "usage: make record" in run(copy, "workshop.record", "--help").stdout
+
+
+def run(folder: Path, *module: str) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m`` in a copy of the project."""
+    return subprocess.run(
+        [sys.executable, "-m", *module], cwd=folder, capture_output=True, text=True
+    )
