@@ -13,7 +13,7 @@ engines := $(patsubst examples/%/requirements.txt,.cache/%,$(wildcard examples/*
 export NO_MKDOCS_2_WARNING := 1
 unexport PYTHONDONTWRITEBYTECODE # the tests start many processes
 
-.PHONY: help install serve page new test queues soak record latency bench audit constraints
+.PHONY: help install serve new page test queues soak record latency bench audit constraints
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -23,11 +23,11 @@ serve: .venv/for-site $(runtime) ## Build the site, serve it on PORT (8000), and
 
 install: .venv/for-tests node_modules/axe-core $(runtime) $(older) $(engines) ## Install all that the tests need
 
-page: install ## Check all that concerns PAGE=when-it-runs
-	@$(in_venv)python -m pytest --quiet --tb=no --show-capture=no -r N --page $(PAGE)
-
 new: .venv/for-tests ## Begin PAGE=temporary-files: page, example, claim, scene, nav
 	@$(in_venv)python -m workshop.new $(PAGE)
+
+page: install ## Check all that concerns PAGE=when-it-runs
+	@$(in_venv)python -m pytest --quiet --tb=no --show-capture=no -r N --page $(PAGE)
 
 test: install ## Run every example, session, recording and the built site
 	$(in_venv)python -m pytest
@@ -40,7 +40,7 @@ BUSY ?= 0
 soak: install ## Run the suite RUNS times (20) beside BUSY endless loops (0), and count what fails
 	$(in_venv)python -m tests.soak $(RUNS) $(BUSY)
 
-record: .venv/for-tests ## Perform SCENE, a page's, those that have changed, or ALL=1; ACCEPT=1 keeps another shape
+record: .venv/for-tests ## Perform scenes that have changed, SCENE=page/name or ALL=1; ACCEPT=1 keeps another shape
 	@$(in_venv)python -m workshop.record $(SCENE) $(if $(ALL),--all) $(if $(ACCEPT),--accept)
 
 latency: .venv/for-tests ## Measure how long requests wait while a task computes

@@ -1,7 +1,5 @@
 """Real servers, a real browser and the built site: the tests start them themselves."""
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from fcntl import LOCK_EX, flock
 from pathlib import Path
@@ -12,8 +10,8 @@ from playwright.sync_api import Browser
 
 from button.markup import BUILT
 from runner import Server, serve
-from runner.process import ROOT
 from runner.services import Service
+from tests.copying import copied
 from tests.services import new_database, postgresql_url, running, settings_of
 from tests.site.building import CHROMIUM, build, open_browser, serve_static
 
@@ -97,13 +95,3 @@ def runtime() -> None:
 def copy(tmp_path: Path) -> Path:
     """A copy of the project's files, to be changed."""
     return copied(tmp_path / "copy")
-
-
-def copied(folder: Path) -> Path:
-    """Copy the project's files into a folder, and return it."""
-    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    listed = subprocess.check_output(command, cwd=ROOT, text=True)
-    for name in filter(lambda name: (ROOT / name).exists(), listed.splitlines()):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, folder / name)
-    return folder

@@ -88,6 +88,7 @@ def pytest_terminal_summary(
     """Each kind of check in a line; what is wrong under it."""
     if not (page := config.getoption("--page")):
         return
+    seen = set[str]()
     kinds: dict[str, dict[str, list[Any]]] = defaultdict(lambda: defaultdict(list))
     for outcome in ("passed", "failed", "error", "skipped"):
         for report in terminalreporter.stats.get(outcome, []):
@@ -105,7 +106,10 @@ def pytest_terminal_summary(
             words: where for where, words in reversed([_told(one) for one in wrong])
         }
         for words, where in reversed(told.items()):
-            for line in f"{where}{words}".splitlines():
+            lines = [line.strip() for line in f"{where}{words}".splitlines()]
+            new = [line for line in lines if line not in seen]
+            seen.update(new)
+            for line in new or ["as above"]:
                 terminalreporter.write_line(f"    {line}")
 
 
@@ -128,6 +132,7 @@ def _told(report: Any) -> tuple[str, str]:
     if words.startswith(("docs/", "examples/", "tests/", "mkdocs.yml")):
         return "", words
     if "to mend, see above" in words:
-        return "", "the site cannot be built: mend what reading finds"
+        lines = re.findall(r"ERROR +-  (.*: .*)", words)
+        return "", "\n".join(["the site cannot be built", *lines])
     test, line, name = report.location
     return f"{test}:{line + 1}: {name}: ", words

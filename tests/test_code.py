@@ -65,6 +65,17 @@ def test_make_help_has_a_line_for_each_target():
     assert all(len(line) > 1 for line in lines)
 
 
+@pytest.mark.parametrize("file", ["README.md", "CONTRIBUTING.md"])
+def test_what_is_to_be_typed_after_make_is_there(file: str):
+    """What is shown in a terminal is run; of the rest `make` knows each target and word."""
+    makefile = (ROOT / "Makefile").read_text()
+    for typed in set(re.findall(r"`make ([^`]+)`", (ROOT / file).read_text())):
+        target, *words = typed.split()
+        assert re.search(rf"^{target}:.*##", makefile, re.MULTILINE), typed
+        for word in words:
+            assert f"$({word.partition('=')[0]})" in makefile, typed
+
+
 def test_no_committed_file_names_a_registry_or_a_path_of_a_machine():
     listed = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True)
     foreign = re.compile(r"pypi\.(?:org|python)|registry\.npmjs|deb\.debian|/home/\w+/")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import copied
+from tests.copying import copied
 from workshop.mistakes import TO_DO
 
 pytestmark = pytest.mark.slow
