@@ -234,6 +234,15 @@ _ALL = [
         not_in_browser="there is no other process",
         until="build_in_a_process: 2027 done",
     ),
+    Scene(
+        "event_loop_errors/two_loops",
+        (
+            Request("POST", "/new-loop"),
+            Request("POST", "/new-loop", after="deliver: 200"),
+            Request("POST", "/servers-loop", after="Event loop is closed"),
+        ),
+        not_in_browser="there is no network",
+    ),
 ]
 
 SCENES = {scene.name or scene.example: scene for scene in _ALL}
