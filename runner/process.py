@@ -88,17 +88,18 @@ class Server:
         *,
         nth: int = 1,
         start: int = 0,
-        timeout: float = PATIENCE,
+        timeout: float | None = None,
         shown: str = "",
     ) -> Line:
         """Return the line in which the regular expression is found first, or the `nth` time.
 
         Several processes may share a line: a pattern that is found twice in it counts
         twice. Lines before index `start` of `lines` do not count. Raises `ServerError`
-        with everything printed if there is none within `timeout` seconds, or
-        sooner if the process ends; what was waited for is told there as `shown`, or else
+        with what was printed instead if there is none within `timeout` seconds, by default
+        `PATIENCE`, or sooner if the process ends; what was waited for is told there as `shown`, or else
         as the pattern.
         """
+        timeout = PATIENCE if timeout is None else timeout
         deadline = time.monotonic() + timeout
         seen = start
         with self._news:
@@ -113,15 +114,17 @@ class Server:
                     why = (
                         "the process ended" if self._ended else f"{timeout:g} s passed"
                     )
+                    what = f"{shown or repr(pattern)}{' next' if start else ''}"
                     raise ServerError(
-                        f"{why}, and it has not printed {shown or repr(pattern)}, but\n"
-                        f"{self.transcript()}"
+                        f"{why}, and it has not printed {what}, but\n"
+                        f"{self.transcript(start)}"
                     )
                 self._news.wait(left)
 
-    def transcript(self) -> str:
-        """All that it has printed, indented."""
-        return "\n".join(f"  {line.text}" for line in self._lines) or "  (nothing)"
+    def transcript(self, start: int = 0) -> str:
+        """All that it has printed, from index `start` of `lines` on, indented."""
+        lines = self._lines[start:]
+        return "\n".join(f"  {line.text}" for line in lines) or "  (nothing)"
 
     def stop(self, signal: Signals = SIGTERM, *, timeout: float = PATIENCE) -> int:
         """Send a signal to the process, wait for its end, return its exit code.

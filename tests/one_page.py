@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from runner import process
 from runner.process import ROOT
 from runner.scenes import SCENES
 from tests import sessions
@@ -28,6 +29,10 @@ _KINDS = {
 _NAMED = {"page", "path", "name", "file"}
 """The parameters of a test that say which page it concerns."""
 
+_NOT_BUILT = "the site cannot be built"
+_MOST = 14
+"""Lines that are shown of a message: its beginning and its end."""
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--page", help="only what concerns this page")
@@ -40,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(
             f"no page {page}: {nearest(page, PAGES) or 'see docs/'}"
         )
-    sessions.PATIENCE = 10
+    sessions.PATIENCE = process.PATIENCE = 10
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -106,10 +111,13 @@ def pytest_terminal_summary(
             words: where for where, words in reversed([_told(one) for one in wrong])
         }
         for words, where in reversed(told.items()):
-            lines = [line.strip() for line in f"{where}{words}".splitlines()]
-            new = [line for line in lines if line not in seen]
-            seen.update(new)
-            for line in new or ["as above"]:
+            lines = f"{where}{words}".splitlines()
+            if words.startswith(_NOT_BUILT):
+                lines = [line for line in lines if line not in seen]
+            seen.update(map(str.strip, lines))
+            if len(lines) > _MOST:
+                lines[2 : 3 - _MOST] = ["…"]
+            for line in lines or ["as above"]:
                 terminalreporter.write_line(f"    {line}")
 
 
@@ -127,12 +135,12 @@ def _told(report: Any) -> tuple[str, str]:
     crash = getattr(report.longrepr, "reprcrash", None)
     if not crash:
         return "", str(report.longrepr)
-    words = crash.message.partition("\nassert ")[0]
+    words = crash.message.partition("\nassert ")[0].replace("\n  ", "\n")  # pytest's
     words = re.sub(r"^(AssertionError|[\w.]*\.ServerError): ", "", words)
     if words.startswith(("docs/", "examples/", "tests/", "mkdocs.yml")):
         return "", words
     if "to mend, see above" in words:
         lines = re.findall(r"ERROR +-  (.*: .*)", words)
-        return "", "\n".join(["the site cannot be built", *lines])
+        return "", "\n".join([_NOT_BUILT, *lines])
     test, line, name = report.location
     return f"{test}:{line + 1}: {name}: ", words

@@ -156,11 +156,12 @@ class Session:
         self.server = self._last = self._running.enter_context(server)
 
     def _type(self, typed: str, output: str) -> None:
+        here = typed
         if self.server:
-            typed = typed.replace(_PUBLISHED, self.server.url.removeprefix("http://"))
+            here = typed.replace(_PUBLISHED, self.server.url.removeprefix("http://"))
         in_project = typed.startswith("make ") or " examples." in typed
         printed, code = pexpect.run(
-            shlex.join(["bash", "-c", typed]),
+            shlex.join(["bash", "-c", here]),
             cwd=str(self._project if in_project else self._folder),
             timeout=240,  # ends what hangs
             encoding="utf-8",

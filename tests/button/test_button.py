@@ -207,7 +207,8 @@ def test_axe_finds_nothing_before_during_and_after_a_run(page: Page):
 def test_run_in_the_browser_has_the_shape_of_the_recorded_run(page: Page, name: str):
     """A run in the browser has the same lanes, order, overlap and errors as the recorded one."""
     in_the_page = run(page, shown(page, name))
-    assert differences(in_the_page, load(Recording, name).run) == []
+    found = differences(in_the_page, load(Recording, name).run)
+    assert not found, "\n".join(found)
 
 
 def test_an_edit_is_run_and_reset_brings_the_file_back(page: Page):
