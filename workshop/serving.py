@@ -69,7 +69,7 @@ class Site(StaticFiles):
         self.broken = ""
         """Why there is none, or none that is newer."""
         self._news = asyncio.Event()
-        self.ending = False
+        self.ended = asyncio.Event()
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """A file of the site as it is; a page with the script that reloads it."""
@@ -95,7 +95,7 @@ class Site(StaticFiles):
     async def _events(self) -> AsyncIterator[str]:
         yield ": hello\n\n"
         news = self._news
-        while not self.ending:
+        while not self.ended.is_set():
             await news.wait()
             news = self._news
             yield "data: built\n\n"
@@ -111,7 +111,8 @@ class Server(uvicorn.Server):
 
     def stop(self) -> None:
         """End soon, without waiting for the browsers that wait for news."""
-        self._site.ending = self.should_exit = True
+        self.should_exit = True
+        self._site.ended.set()
         self._site.tell()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -141,7 +142,8 @@ class Builds:
         await self._build_all()
         print(f"Serving on {url}", flush=True)
         rest: asyncio.Task[None] | None = None
-        async for changes in awatch(*WATCHED, step=50, debounce=400):
+        changed = awatch(*WATCHED, step=50, debounce=400, stop_event=self._site.ended)
+        async for changes in changed:
             if rest:
                 rest.cancel()
             files = [Path(name) for _, name in changes]
