@@ -195,11 +195,13 @@ def calls(events: list[Event], begin: float, now: float | None = None) -> list[C
 
 
 def printed(events: list[Event], begin: float) -> list[Printed]:
-    """The lines that the example printed; the server's log is not among them."""
+    """The lines that the example printed after `begin`, less those of the server's log."""
     return [
         Printed(since(begin, event.time), event.text)
         for event in events
-        if event.kind == "print" and not _LOGGED.match(event.text)
+        if event.kind == "print"
+        and event.time >= begin
+        and not _LOGGED.match(event.text)
     ]
 
 

@@ -243,6 +243,12 @@ _ALL = [
         ),
         not_in_browser="there is no network",
     ),
+    Scene(
+        "loops_in_the_app/refresh",
+        (Request("GET", "/rounds", after="round 1: done"),),
+        not_in_browser="no lifespan starts the loop there",
+        until="round 3: done",
+    ),
 ]
 
 SCENES = {scene.name or scene.example: scene for scene in _ALL}
