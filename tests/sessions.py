@@ -13,7 +13,8 @@
 - ``$ pytest …`` finds in that folder all whole files shown above it, named as they are;
   those of a project in the project's folder.
 - Lines under the line that starts a process, and blocks without a ``$`` line, are what
-  the terminal of the last one shows: it must print each of them, in this order.
+  the terminal of the last one shows: it must print each of them, in this order, with
+  anything between them.
 """
 
 import os
@@ -86,7 +87,7 @@ class Session:
 
     def _play(self, block: str, shown: list[str]) -> None:
         commands = re.split(r"^\$ ", block, flags=re.MULTILINE)
-        self.line = 0
+        self.line = -1
         self._expect_of_server(commands[0])
         for number, command in enumerate(commands[1:], 1):
             self.line = "$ ".join(commands[:number]).count("\n")
@@ -103,7 +104,6 @@ class Session:
                     self._copy(shown)
                 self._type(typed, output)
                 continue
-            self.line += 1
             self._expect_of_server(output)
 
     def _copy(self, shown: list[str]) -> None:
@@ -181,6 +181,9 @@ class Session:
 
     def _expect_of_server(self, shown: str) -> None:
         for text in shown.splitlines():
+            self.line += 1
+            if text == "...":
+                continue  # whatever comes before the next line
             assert self.server, f"no server to print {text!r}"
             assert self._last
             actual = text.replace(_PUBLISHED, self.server.url.removeprefix("http://"))
@@ -189,7 +192,6 @@ class Session:
                 pattern, start=self._seen, timeout=PATIENCE, shown=text
             )
             self._seen = self._last.lines.index(line, self._seen) + 1
-            self.line += 1
 
     def _as_published(self, text: str) -> str:
         if self.server is None:

@@ -49,8 +49,21 @@ def test_lines_of_the_server_in_another_order_are_an_error(session):
         session.play("send_receipt: done\nsend_receipt: started\n", [])
 
 
+def test_the_line_that_is_wrong_is_known(session):
+    with pytest.raises(AssertionError, match=r"\$ echo two prints something else"):
+        session.play("$ echo one\none\n$ echo two\nthree\n", [])
+    assert session.line == 2
+    session.play(START, [])
+    session.server.stop()
+    with pytest.raises(ServerError, match="has not printed 'shut up'|shut up next"):
+        session.play("INFO:     Application startup complete.\nshut up\n", [])
+    assert session.line == 1
+
+
 def test_dots_stand_for_anything(session):
     session.play("$ echo one two three\none ... three\n", [])
+    session.play(START + POST + ANSWER, [])
+    session.play("send_receipt: started\n...\nsend_receipt: done\n", [])
 
 
 def test_a_command_may_go_on_in_the_next_line(session):

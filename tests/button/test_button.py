@@ -208,7 +208,8 @@ def test_run_in_the_browser_has_the_shape_of_the_recorded_run(page: Page, name: 
     """A run in the browser has the same lanes, order, overlap and errors as the recorded one."""
     in_the_page = run(page, shown(page, name))
     found = differences(in_the_page, load(Recording, name).run)
-    assert not found, "\n".join(found)
+    mislead = f"if it cannot show that, say why in not_in_browser of the scene {name}"
+    assert not found, "\n".join([*found, mislead])
 
 
 def test_an_edit_is_run_and_reset_brings_the_file_back(page: Page):
