@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from recording.model import title
 from runner.needs import NEEDS, Needs
 
 PATIENCE = 20.0
@@ -37,7 +38,7 @@ class Way:
     @property
     def title(self) -> str:
         """Its name, and its settings where they are not those of the page."""
-        return f"{self.name}, default" if self.settings == "default" else self.name
+        return title(self.name, self.settings)
 
     @property
     def kills(self) -> tuple[str, ...]:

@@ -177,6 +177,11 @@ class Speed:
     """Median seconds from the request to the first line of its job."""
 
 
+def title(way: str, settings: str) -> str:
+    """What a way is called beside others: its settings only if they are the default."""
+    return f"{way}, default" if settings == "default" else way
+
+
 @dataclass
 class Outcome:
     """What one way lost at each kill, and how fast it was."""

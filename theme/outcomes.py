@@ -9,7 +9,7 @@ from xml.etree.ElementTree import SubElement, tostring
 from markdown import Markdown
 
 from recording.figure import canvas, seconds
-from recording.model import Bench, Killed, Outcome, Speed
+from recording.model import Bench, Killed, Outcome, Speed, title
 from theme.fences import fence, figure, recorded
 
 _ROW, _SQUARE = 44, 14
@@ -77,8 +77,7 @@ def _story(way: Outcome) -> str:
 
 
 def _name(way: Outcome) -> str:
-    extra = ", default" if way.settings == "default" else ""
-    return f"{way.name}{extra}"
+    return title(way.name, way.settings)
 
 
 @fence
@@ -123,7 +122,7 @@ def _ratios(speed: Speed, main: Speed) -> list[str]:
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
-    titles = "".join(f"<th>{title}</th>" for title in head)
+    titles = "".join(f"<th>{column}</th>" for column in head)
     body = "".join(
         "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows
     )
