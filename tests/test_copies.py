@@ -11,12 +11,16 @@ from tests.services import settings_of
 from tests.test_examples import ONE_FILE, each
 from workshop.pages import target_of
 
+ELSEWHERE = {
+    "waiting_for_a_result.py",  # answers when a worker has
+    "never_started.py",  # never answers
+}
 ALONE = [
     file
     for file in ONE_FILE
-    if file.stem != "waiting_for_a_result" and file.parent.name != "with_postgresql"
+    if file.name not in ELSEWHERE and file.parent.name != "with_postgresql"
 ]
-"""All but one that answers when a worker has, and one that wants its tables first."""
+"""All but those, and those that want their tables first."""
 
 
 @pytest.mark.slow
