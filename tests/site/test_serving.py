@@ -19,6 +19,9 @@ from tests.copying import copied
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
+FEW = {"index", "conclusion", "multiple-tasks", "restarts"}
+"""Pages that are built again and again: all would take longer."""
+
 LONG = 120.0
 """Seconds after which something does not happen any more."""
 
@@ -34,8 +37,12 @@ def make_serve(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project's files, whose changes are taken back by the tests."""
-    return copied(tmp_path_factory.mktemp("project") / "copy")
+    """A copy of the project with a few of its pages; the tests take back what they change."""
+    folder = copied(tmp_path_factory.mktemp("project") / "copy")
+    for page in (folder / "docs").rglob("*.md"):
+        if page.stem not in FEW:
+            page.unlink()
+    return folder
 
 
 @pytest.fixture(scope="module")
