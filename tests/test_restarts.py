@@ -124,9 +124,12 @@ ROWS = {
 }
 
 
+PAGE = ROOT / "docs/restarts.md"
+
+
 def cells() -> list[tuple[str, str, str]]:
     """The row, the column and the text of each cell of the page's table."""
-    page = (ROOT / "docs/restarts.md").read_text()
+    page = PAGE.read_text()
     table = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in page.splitlines()
@@ -167,7 +170,16 @@ def test_each_cell_of_the_table(row: str, column: str, text: str, tmp_path: Path
         client.post(f"{server.url}/{column}/{seconds}")
         worker_of(server)
         how.stop(server, tmp_path)
-        assert what_became_of_it(server) == text
+        found = what_became_of_it(server)
+    assert found == text, (
+        f"docs/restarts.md:{line_of(row)}: {column} is {found}: say that"
+    )
+
+
+def line_of(row: str) -> int:
+    """The line of the page in which that row of the table is, counted from 1."""
+    lines = PAGE.read_text().splitlines()
+    return next(n for n, line in enumerate(lines, 1) if line.startswith(f"| {row} |"))
 
 
 @pytest.mark.slow
