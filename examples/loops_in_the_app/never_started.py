@@ -1,4 +1,4 @@
-"""A lifespan that awaits its loop never reaches `yield`: no request is answered."""
+"""A lifespan that awaits its loop never reaches `yield`: nothing is served."""
 
 import asyncio
 from collections.abc import AsyncIterator

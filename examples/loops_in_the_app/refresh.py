@@ -25,7 +25,7 @@ async def refresh_prices() -> None:
 async def refresh_for_ever() -> None:
     try:
         while True:
-            await asyncio.sleep(1)  # outside the inner try, so a failure waits too
+            await asyncio.sleep(1)  # here, so that a failure waits too
             try:
                 await refresh_prices()
             except Exception:
