@@ -27,7 +27,7 @@ new: .venv/for-tests ## Begin PAGE=temporary-files: page, example, claim, scene,
 	@$(in_venv)python -m workshop.new $(PAGE)
 
 page: install ## Check all that concerns PAGE=when-it-runs
-	@$(in_venv)python -m pytest --quiet --tb=no --show-capture=no -r N --page $(PAGE)
+	@$(in_venv)python -m pytest --quiet --tb=no --show-capture=no -r N --page $(or $(PAGE),$(error name one: make page PAGE=when-it-runs))
 
 test: install ## Run every example, session, recording and the built site
 	$(in_venv)python -m pytest
