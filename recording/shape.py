@@ -100,7 +100,7 @@ def _labels(names: Sequence[str]) -> list[str]:
 
 
 def _answer(exchange: Exchange) -> str:
-    return exchange.error or str(exchange.status)
+    return " and ".join(str(x) for x in (exchange.status, exchange.error) if x)
 
 
 def _where(call: Call) -> str:

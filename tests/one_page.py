@@ -12,7 +12,7 @@ from runner.process import ROOT
 from runner.scenes import SCENES
 from tests import sessions
 from theme.fences import nearest
-from workshop.pages import DOCS, EXAMPLES, PAGES, claims_of, page_of
+from workshop.pages import DOCS, EXAMPLES, PAGES, address_of, claims_of, page_of
 
 _KINDS = {
     "test_code": "format, types, imports",
@@ -84,7 +84,7 @@ def _is_of(value: object, page: str) -> bool:
         )
     if isinstance(value, str) and value in SCENES:
         return page_of(SCENES[value].example) == page
-    return value in (page, f"/{page}/".replace("/index/", "/"))
+    return value in (page, address_of(page))
 
 
 def pytest_terminal_summary(

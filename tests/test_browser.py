@@ -10,12 +10,12 @@ from coloraide import Color
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Response
 
 from runner.process import ROOT
-from workshop.pages import PAGES, front_matter
+from workshop.pages import PAGES, address_of, front_matter
 
 pytestmark = pytest.mark.slow
 
 AXE = ROOT / "node_modules/axe-core/axe.min.js"
-PATHS = ["/" + f"{page}/".removesuffix("index/") for page in PAGES]
+PATHS = [address_of(page) for page in PAGES]
 LESS_OF_THE_SAME = """() => {
     const seen = new Set()
     for (const token of document.querySelectorAll(".highlight span[class]")) {

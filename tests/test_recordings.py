@@ -77,6 +77,16 @@ def test_another_answer_line_or_order_is_told_in_words():
     ]
 
 
+def test_another_status_of_a_response_that_broke_off_is_another_shape():
+    run = load(Recording, "multiple_tasks/in_order").run
+    run.exchanges[0].error = "ReadError"
+    other = copy.deepcopy(run)
+    other.exchanges[0].status = 500
+    assert differences(other, run) == [
+        "POST /multi-task is answered with 500 and ReadError, was with 200 and ReadError"
+    ]
+
+
 def test_what_waits_for_nothing_may_take_any_time():
     """On a busy machine a commit takes as long as on an idle one a mail."""
     run = load(Recording, "sessions_and_dependencies/row_not_found").run

@@ -63,12 +63,12 @@ class NamedSnippets(SnippetPreprocessor):  # type: ignore[misc]
     """The snippets preprocessor, with Python names in place of markers."""
 
     def parse_snippet_target(self, path: str) -> dict[str, Any] | None:
-        target: dict[str, Any] | None = super().parse_snippet_target(path)
-        if ".py:" in path:
-            named = _check(path)
-            target = {"path": named["path"], "start": [], "end": []}
-            target["section"] = named["names"]
-        return target
+        if ".py:" not in path:
+            whole: dict[str, Any] | None = super().parse_snippet_target(path)
+            return whole
+        named = _check(path)
+        part = {"path": named["path"], "section": named["names"]}
+        return {**part, "start": [], "end": []}
 
     def extract_section(self, section: str, lines: list[str]) -> list[str]:
         shown: list[str] = []

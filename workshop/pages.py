@@ -29,6 +29,11 @@ def page_of(example: str) -> str:
     return name if name in PAGES else name.partition("/")[0]
 
 
+def address_of(page: str) -> str:
+    """The path of a page on the site, such as ``/multiple-tasks/``."""
+    return "/" + f"{page}/".removesuffix("index/")
+
+
 @cache  # asked for each block of each page
 def claims_of(page: str) -> Path | None:
     """The module that holds the claims of a page; None for a page without claims."""
