@@ -1,5 +1,8 @@
 """The statements of docs/conclusion.md."""
 
+from statistics import median
+from sys import getswitchinterval
+
 import pytest
 
 from runner import new_client, serve
@@ -7,7 +10,7 @@ from runner import new_client, serve
 
 @pytest.mark.slow
 def test_a_computation_in_a_def_task_slows_every_other_request():
-    """While a `def` task computes, even the quickest of the other requests takes more than twice as long as the quickest did before."""
+    """While a `def` task computes, most other requests take more than the 5 ms for which Python lets a thread keep the interpreter, and more than twice as long as the quickest did before."""
     with (
         serve("examples.conclusion.heavy_computation:app") as server,
         new_client(base_url=server.url) as client,
@@ -21,4 +24,5 @@ def test_a_computation_in_a_def_task_slows_every_other_request():
         server.wait_for("compute_forecast: done")
     assert accepted.json() == {"message": "Task has been queued"}
     assert still_computing
-    assert min(busy) > 2 * min(idle)
+    assert getswitchinterval() == 0.005
+    assert median(busy) > max(0.005, 2 * min(idle))

@@ -146,6 +146,7 @@ class Builds:
         async for changes in changed:
             if rest:
                 rest.cancel()
+                await asyncio.wait([rest])
             files = [Path(name) for _, name in changes]
             alone = all(f.suffix == ".md" and f.exists() for f in files)
             if alone and self._number and not self._site.broken:
@@ -155,23 +156,28 @@ class Builds:
     async def _build_all(self, quietly: bool = False) -> None:
         if quietly:
             await asyncio.sleep(1)  # the browser has the machine to itself
-        folder = self._folder / str(self._number + 1)
-        shutil.rmtree(folder, ignore_errors=True)
-        await self._run(folder, [])
-        if not self._site.broken:
-            self._number += 1
-            self._site.all_directories = [folder]
-            shutil.rmtree(self._folder / str(self._number - 1), ignore_errors=True)
+        await self._run(self._next(), [])
         if self._site.broken or not quietly:
             self._site.tell()
 
     async def _build_pages(self, files: list[Path]) -> None:
         pages = [file.relative_to(ROOT).as_posix() for file in files]
-        await self._run(self._folder / str(self._number), pages)
+        folder = self._next()
+        shutil.copytree(self._folder / str(self._number), folder)
+        await self._run(folder, pages)
         self._site.tell()
 
+    def _next(self) -> Path:
+        """A folder for the next build: not there, also when the last build was killed."""
+        folder = self._folder / str(self._number + 1)
+        shutil.rmtree(folder, ignore_errors=True)
+        return folder
+
     async def _run(self, folder: Path, pages: list[str]) -> None:
-        """Build in a process; if this is cancelled the process is killed."""
+        """Build in a process, then serve that; if this is cancelled the process is killed.
+
+        What was served until now stays, for those who are reading a file of it.
+        """
         told = self._folder / "told"
         told.write_text("the build was killed")
         process = _processes.Process(
@@ -190,6 +196,10 @@ class Builds:
         self._site.broken = told.read_text()
         if self._site.broken:
             print(self._site.broken, file=sys.stderr, flush=True)
+            return
+        self._number += 1
+        self._site.all_directories = [folder]
+        shutil.rmtree(self._folder / str(self._number - 2), ignore_errors=True)
 
 
 def _build(folder: Path, pages: list[str], told: Path) -> None:
