@@ -18,7 +18,8 @@ customElements.define("run-scene", class extends HTMLElement {
     this.reset = button("Reset", () => { this.editor.value = this.source; this.editor.focus() })
     this.halt.hidden = this.reset.hidden = true
     const here = document.querySelector("link[rel=icon]").href
-    const differs = make("a", { href: new URL("../#what-run-does", here), textContent: "What differs from a server?" })
+    const differs = make("a", { href: new URL("../#what-run-does", here), textContent: "What differs?" })
+    differs.setAttribute("aria-label", "What differs from a server?")
     this.status = make("p")
     this.status.setAttribute("role", "status")
     this.append(make("div", { className: "buttons" }, this.run, this.halt, this.edit, this.reset, differs), this.status)
@@ -28,9 +29,11 @@ customElements.define("run-scene", class extends HTMLElement {
 
   get source() {
     const title = `examples/${this.getAttribute("example")}.py`
-    return [...document.querySelectorAll(".highlight")]
+    const code = [...document.querySelectorAll(".highlight")]
       .find(block => block.querySelector(".filename")?.textContent === title)
-      .querySelector("code").textContent
+      .querySelector("code").cloneNode(true)
+    code.querySelectorAll("del").forEach(line => line.remove())
+    return code.textContent
   }
 
   open() {

@@ -68,7 +68,7 @@ _ALL = [
         name="def_or_async/in_a_thread",
     ),
     Scene(
-        "def_or_async/shared_threads",
+        "thread_pool/shared_threads",
         (
             *_FOUR_THUMBNAILS,
             Request("GET", "/def", after="make_thumbnail: started", nth=4),
@@ -77,7 +77,7 @@ _ALL = [
         not_in_browser=_NO_THREADS,
     ),
     Scene(
-        "def_or_async/files_need_threads",
+        "thread_pool/files_need_threads",
         (
             *_FOUR_THUMBNAILS,
             Request("GET", "/prices", after="make_thumbnail: started", nth=4),
@@ -85,7 +85,7 @@ _ALL = [
         not_in_browser=_NO_THREADS,
     ),
     Scene(
-        "def_or_async/own_limiter",
+        "thread_pool/own_limiter",
         (
             Request("POST", "/thumbnails/1"),
             Request("POST", "/thumbnails/2", after="thumbnail 1: started", delay=0.4),
@@ -94,7 +94,7 @@ _ALL = [
         ),
         not_in_browser=_NO_THREADS,
     ),
-    Scene("def_or_async/two_pools", (_TASK,), not_in_browser="it has neither pool"),
+    Scene("thread_pool/two_pools", (_TASK,), not_in_browser="it has neither pool"),
     Scene("def_or_async/never_awaited", (Request("POST", "/mails"),)),
     Scene(
         "def_or_async/back_to_the_loop",
@@ -158,7 +158,7 @@ _ALL = [
     Scene("why_it_never_ran/work_on_error", (Request("POST", "/orders/tea"),)),
     Scene("why_it_never_ran/own_response", (Request("POST", "/replaced"),)),
     Scene("why_it_never_ran/after_yield", (_ORDER,)),
-    Scene("sessions_and_dependencies/merged", (_ORDER,)),
+    Scene("uploads_and_requests/merged", (_ORDER,)),
     Scene("sessions_and_dependencies/when_it_ends", (_ORDER,)),
     Scene("sessions_and_dependencies/scope_function", (_ORDER,)),
     Scene(
@@ -184,7 +184,7 @@ _ALL = [
         not_in_browser=_NO_DATABASE,
     ),
     Scene(
-        "sessions_and_dependencies/one_at_a_time",
+        "uploads_and_requests/one_at_a_time",
         (
             Request("POST", "/labels"),
             Request("POST", "/labels", after="print_label: started"),

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from runner import new_client
+from runner import Server, client, new_client
 
 REQUESTS, AT_ONCE = 200, 20
 
@@ -20,3 +20,10 @@ def load(
         ThreadPoolExecutor(AT_ONCE) as threads,
     ):
         return list(threads.map(lambda number: send(client, number), range(REQUESTS)))
+
+
+def post_at_once(server: Server, path: str, times: int) -> list[int]:
+    """Post several requests at the same time; their statuses, the lowest first."""
+    with ThreadPoolExecutor(times) as threads:
+        answers = threads.map(lambda _: client.post(server.url + path), range(times))
+        return sorted(answer.status_code for answer in answers)

@@ -36,13 +36,13 @@ from runner.needs import Needs, needs_of
 from runner.process import COLOUR, PYTHON, ROOT, Server, free_port, serve, start
 from tests.copying import copied
 from tests.services import settings_of
+from theme.example import FENCE
 from workshop.pages import EXAMPLES, target_of
 
 PATIENCE = 30.0
 """Seconds that one waits for a line of a server."""
 
 _PUBLISHED = "127.0.0.1:8000"
-_WHOLE_FILE = re.compile(r'^--8<-- "([^":]+\.py)"$', re.MULTILINE)
 _BLOCK = RawFencedCodeBlockLexer(re.compile(r"console(?: [^\n]*)?\n"))
 
 
@@ -216,7 +216,8 @@ def parse(document: Document) -> list[Region]:
     document.namespace["path"] = document.path
     regions = list(_BLOCK(document))
     for region in regions:
-        above = _WHOLE_FILE.findall(document.text[: region.start])
+        files = FENCE.findall(document.text[: region.start])
+        above = [file for file in files if file.endswith(".py")]
         region.parsed = region.lexemes["source"], above
         region.evaluator = evaluate
     return regions

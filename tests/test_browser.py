@@ -1,6 +1,7 @@
 """The built pages in a real Chromium."""
 
 import gzip
+import re
 from collections.abc import Iterator
 from typing import Literal
 from urllib.parse import urljoin
@@ -19,14 +20,18 @@ PATHS = [address_of(page) for page in PAGES]
 LESS_OF_THE_SAME = """() => {
     const seen = new Set()
     for (const token of document.querySelectorAll(".highlight span[class]")) {
-        if (seen.has(token.className)) token.remove()
-        seen.add(token.className)
+        const kind = token.className + (token.closest("ins") ? " added" : "")
+        if (seen.has(kind)) token.remove()
+        seen.add(kind)
     }
     for (const proof of [...document.querySelectorAll("details")].slice(0, 3)) proof.open = true
 }"""
 """Opens three proofs, and leaves one token of each colour in all code: axe takes long."""
-MOST_PER_PAGE = 90_000
-"""Bytes that a page may weigh, compressed, with everything it loads."""
+MOST_BYTES = 70_000
+"""That a page may weigh, compressed, with everything it loads."""
+MOST_ELEMENTS = 3_000
+TALLEST = 9_000
+"""Pixels of a page, at a width of 1280."""
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +77,17 @@ def test_a_page(page: Page, site_url: str, path: str, subtests: pytest.Subtests)
     with subtests.test("loads nothing from another host"):
         assert [url for url in weights if not url.startswith(site_url)] == []
     with subtests.test("is light"):
-        assert sum(weights.values()) < MOST_PER_PAGE, weights
-    for block in page.locator("article > .language-python").all()[:1]:
-        with subtests.test("is copied byte for byte"):
+        assert sum(weights.values()) < MOST_BYTES, weights
+    with subtests.test("is short"):
+        assert page.evaluate("document.documentElement.scrollHeight") <= TALLEST
+        elements = page.evaluate("document.querySelectorAll('*').length")
+        assert elements <= MOST_ELEMENTS
+    blocks = page.locator("article > .language-python")
+    for block in (*blocks.all()[:1], *blocks.filter(has=page.locator("del")).all()):
+        file = ROOT / block.locator(".filename").inner_text()
+        with subtests.test("is copied byte for byte", file=file.name):
             block.get_by_title("Copy to clipboard").click()
             copied = page.evaluate("navigator.clipboard.readText()")
-            file = ROOT / block.locator(".filename").inner_text()
             assert copied == file.read_text()
     with subtests.test("fits a small screen"):
         page.set_viewport_size({"width": 360, "height": 740})
@@ -96,6 +106,46 @@ def test_a_page(page: Page, site_url: str, path: str, subtests: pytest.Subtests)
     with subtests.test("has colours with contrast in the dark"):
         switch(page, "dark")
         assert found_by_axe(page, runOnly=["color-contrast"]) == []
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_an_example_unfolds(browser: Browser, site_url: str, script: bool):
+    """Space on the box above it shows the whole new file, with a script also a click on a fold."""
+    page = browser.new_page(base_url=site_url, java_script_enabled=script)
+    page.goto("/sessions-and-dependencies/")
+    block = page.locator(".highlight").filter(has_text="row_found.py")
+    removed, folded = block.locator("del").first, block.locator(".folded").first
+    assert removed.is_visible()
+    assert not folded.is_visible()
+    box = block.get_by_role("checkbox", name=re.compile("all 45 lines"))
+    box.press("Space")
+    assert folded.is_visible()
+    assert not removed.is_visible()
+    box.press("Space")
+    block.locator(".fold").first.click()
+    assert folded.is_visible() == script
+    page.close()
+
+
+def test_what_is_removed_and_added_is_said_and_signed(browser: Browser, site_url: str):
+    """To a screen reader by words, to the eye by signs, on paper too."""
+    page = browser.new_page(base_url=site_url)
+    page.goto("/sessions-and-dependencies/")
+    block = page.locator(".highlight").filter(has_text="row_found.py")
+    for media in ("screen", "print"):
+        page.emulate_media(media=media)
+        heard = block.locator("pre").aria_snapshot()
+        assert "insertion" in heard
+        assert "deletion" in heard
+        for kind, words in (
+            ("ins", '"+" / "added: "'),
+            ("del", '"\N{MINUS SIGN}" / "removed: "'),
+        ):
+            line = block.locator(kind).first
+            assert line.is_visible()
+            style = "e => getComputedStyle(e, '::before').content"
+            assert line.evaluate(style) == words
+    page.close()
 
 
 def load(page: Page, path: str) -> list[Response]:

@@ -1,10 +1,9 @@
 """The statements of docs/sessions-and-dependencies.md."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import pytest
 
-from runner import Server, client, serve
+from runner import client, serve
+from tests.load import post_at_once
 from tests.older import serve_with_fastapi
 from tests.terminal import stop_and_read
 
@@ -17,26 +16,9 @@ def database(request: pytest.FixtureRequest) -> dict[str, str]:
     return {"DATABASE_URL": request.getfixturevalue("postgresql")}
 
 
-def post_at_once(server: Server, path: str, times: int) -> list[int]:
-    """Post several requests at the same time; their statuses, the lowest first."""
-    with ThreadPoolExecutor(times) as threads:
-        answers = threads.map(lambda _: client.post(server.url + path), range(times))
-        return sorted(answer.status_code for answer in answers)
-
-
-def test_tasks_of_dependencies_run_first():
-    """The tasks of dependencies run before the endpoint's, in the order of the parameters; they share one list."""
-    with serve("examples.sessions_and_dependencies.merged:app") as server:
-        client.post(f"{server.url}/orders")
-        assert stop_and_read(server, "write_audit_log") == [
-            "write_audit_log: added by read_user",
-            "write_audit_log: added by Notifier",
-            "write_audit_log: added by create_order",
-            "write_audit_log: added by create_order, through Notifier",
-        ]
-
-
 TASK_FIRST = ["session: opened", "send_receipt: done", "session: closed"]
+
+
 SESSION_FIRST = ["session: opened", "session: closed", "send_receipt: done"]
 
 
@@ -154,70 +136,3 @@ def test_a_closed_session_opens_a_connection_again_and_keeps_it():
         after = client.get(f"{server.url}/pool").json()["pool"]
     assert before.endswith("Current Checked out connections: 0")
     assert after.endswith("Current Checked out connections: 1")
-
-
-def test_a_task_may_read_an_uploaded_file():
-    """A background task may read the `UploadFile` of its request."""
-    with serve("examples.sessions_and_dependencies.upload_in_a_task:app") as server:
-        client.post(f"{server.url}/background-task", files={"photo": b"0123456789"})
-        assert server.wait_for("count_bytes").text == "count_bytes: 10 bytes"
-
-
-def test_with_fastapi_0_117_the_file_was_closed():
-    """With FastAPI 0.117 the file was closed by then."""
-    target = "examples.sessions_and_dependencies.upload_in_a_task:app"
-    with serve_with_fastapi("0.117.1", target) as server:
-        client.post(f"{server.url}/background-task", files={"photo": b"0123456789"})
-        line = server.wait_for("count_bytes")
-    assert line.text == "count_bytes: I/O operation on closed file."
-
-
-def test_create_task_finds_the_file_closed():
-    """What `asyncio.create_task` has started finds the file closed: nothing keeps it open after the response."""
-    with serve("examples.sessions_and_dependencies.upload_in_a_task:app") as server:
-        client.post(f"{server.url}/create-task", files={"photo": b"0123456789"})
-        line = server.wait_for("count_bytes")
-    assert line.text == "count_bytes: I/O operation on closed file."
-
-
-def test_the_state_and_the_address_of_the_request_can_be_read():
-    """`request.state` and `request.url` can be read in a task."""
-    with serve("examples.sessions_and_dependencies.request_in_a_task:app") as server:
-        client.post(f"{server.url}/unread", content=b"tea")
-        server.wait_for("write_audit_log: ada at /unread")
-
-
-def test_a_body_that_nobody_has_read_cannot_be_read_in_a_task():
-    """A body that the endpoint has not read raises `ClientDisconnect` in the task, though the client is there."""
-    with serve("examples.sessions_and_dependencies.request_in_a_task:app") as server:
-        client.post(f"{server.url}/unread", content=b"tea")
-        server.wait_for("starlette.requests.ClientDisconnect")
-        assert not any("b'tea'" in line.text for line in server.lines)
-
-
-def test_a_body_that_the_endpoint_has_read_is_kept():
-    """A body that the endpoint has read is kept for the task."""
-    with serve("examples.sessions_and_dependencies.request_in_a_task:app") as server:
-        client.post(f"{server.url}/read", content=b"tea")
-        server.wait_for("write_audit_log: b'tea'")
-
-
-def test_max_concurrency_counts_the_tasks():
-    """With `max_concurrency=1` the second request waits until the tasks of the first are over."""
-    with serve("examples.sessions_and_dependencies.one_at_a_time:app") as server:
-        assert post_at_once(server, "/labels", 2) == [200, 200]
-        assert (
-            stop_and_read(server, "print_label")
-            == [
-                "print_label: started",
-                "print_label: done",
-            ]
-            * 2
-        )
-
-
-def test_with_scope_function_max_concurrency_does_not_count_them():
-    """With `scope="function"` it does not wait for the tasks."""
-    with serve("examples.sessions_and_dependencies.one_at_a_time:app") as server:
-        assert post_at_once(server, "/brief", 2) == [200, 200]
-        assert stop_and_read(server, "print_label")[:2] == ["print_label: started"] * 2

@@ -1,81 +1,154 @@
-"""The Markdown of the pages: snippets by name, and proofs."""
+"""The fences of the pages: examples, changes, proofs and figures."""
 
+import difflib
 import re
+from collections import Counter
 
 import markdown
 import pytest
 from bs4 import BeautifulSoup
-from pymdownx.snippets import SnippetMissingError
 
 from recording.figure import css
 from recording.model import Killed, Outcome, Speed
 from recording.watching import LANES
 from runner.process import ROOT
-from theme import outcomes, proof, timeline
+from theme import example, outcomes, proof, timeline
 from theme.fences import Missing
 
-IN_ORDER = ROOT / "examples/multiple_tasks/in_order.py"
+ALL = {"proof": proof.proof, "example": example.example, "change": example.change}
 
 
-def snippet(section: str) -> str:
-    md = markdown.Markdown(
-        extensions=["theme.snippets"],
-        extension_configs={
-            "theme.snippets": {"base_path": [ROOT / "examples"], "check_paths": True}
-        },
-    )
-    lines = md.preprocessors["snippet"].run([f'--8<-- "{section}"'])
-    return "\n".join(lines)
-
-
-def test_a_whole_file():
-    assert snippet("multiple_tasks/in_order.py") == IN_ORDER.read_text()
-
-
-def test_one_function_by_its_name_with_its_decorators():
-    shown = snippet("multiple_tasks/in_order.py:create_multiple_tasks")
-    assert shown.startswith('@app.post("/multi-task")\nasync def create_multiple')
-    assert shown.endswith('return {"message": "Multiple tasks have been queued"}')
-    assert shown in IN_ORDER.read_text()
-
-
-def test_several_names_in_the_order_of_the_file():
-    shown = snippet("multiple_tasks/in_order.py:create_thumbnail,imports,app")
-    names = ["import time", "app = FastAPI()", "def create_thumbnail"]
-    assert sorted(names, key=shown.index) == names
-    assert "send_welcome_email" not in shown
-
-
-@pytest.mark.parametrize(
-    "section",
-    [
-        "multiple_tasks/in_order.py:send_welcome_mail",
-        "multiple_tasks/in_order.py:1:500",
-        "multiple_tasks/out_of_order.py",
-    ],
-)
-def test_a_name_a_range_or_a_file_that_is_not_there_fails_the_build(section: str):
-    with pytest.raises((Missing, SnippetMissingError)):
-        snippet(section)
-
-
-def render(node: str) -> str:
+def render(fence: str, text: str) -> str:
     md = markdown.Markdown(
         extensions=["pymdownx.superfences", "pymdownx.highlight"],
         extension_configs={
             "pymdownx.superfences": {
                 "custom_fences": [
-                    {"name": "proof", "class": "proof", "format": proof.proof}
+                    {"name": name, "class": name, "format": format}
+                    for name, format in ALL.items()
                 ]
             }
         },
     )
-    return md.convert(f"```proof\n{node}\n```")
+    return md.convert(f"```{fence}\n{text}\n```")
+
+
+def seen(html: str) -> str:
+    """What is seen of a block of code before it is unfolded: signs, and how much is folded."""
+    code = BeautifulSoup(html, "html.parser").code
+    for hidden in code.select(".folded"):
+        hidden.decompose()
+    for fold in code.select(".fold"):
+        fold.replace_with(f"{fold['data-lines']}\n")
+    for sign, name in (("- ", "del"), ("+ ", "ins")):
+        for line in code.select(name):
+            line.insert(0, sign)
+    return code.get_text()
+
+
+def copied(html: str) -> str:
+    """The text of a block without what was removed, as the copy button copies it."""
+    code = BeautifulSoup(html, "html.parser").code
+    for line in code.select("del"):
+        line.decompose()
+    return code.get_text()
+
+
+def source(path: str) -> str:
+    return (ROOT / "examples" / path).read_text()
+
+
+def test_an_example_is_the_whole_file_and_has_nothing_to_unfold():
+    html = render("example", "multiple_tasks/in_order.py")
+    assert seen(html) == copied(html) == source("multiple_tasks/in_order.py")
+    assert "checkbox" not in html
+    assert ">examples/multiple_tasks/in_order.py</span>" in html
+
+
+def test_an_example_with_names_folds_the_rest_and_still_holds_it():
+    html = render("example", "multiple_tasks/in_order.py: create_multiple_tasks, app")
+    assert seen(html).splitlines()[:3] == [
+        '"""Two tasks of one request run one after the other, in the order added."""',
+        "⋯ 5 lines",
+        "app = FastAPI()",
+    ]
+    assert seen(html).splitlines()[3:] == [
+        "⋯ 14 lines",
+        *source("multiple_tasks/in_order.py").splitlines()[-5:],
+    ]
+    assert copied(html) == source("multiple_tasks/in_order.py")
+    assert "all 26 lines" in html
+
+
+def test_of_the_empty_lines_between_two_that_are_shown_one_is_enough():
+    html = render(
+        "example", "multiple_tasks/in_order.py: send_welcome_email, create_thumbnail"
+    )
+    assert '")\n\ndef create_thumbnail' in seen(html)
+    assert '")\n\n\ndef create_thumbnail' in copied(html)
+
+
+def test_a_change_shows_what_differs_with_the_heads_of_its_functions():
+    html = render(
+        "change",
+        "sessions_and_dependencies/row_not_found.py → "
+        "sessions_and_dependencies/row_found.py",
+    )
+    assert seen(html).splitlines() == [
+        '- """The session commits after yield, too late for the task that looks for its row."""',
+        '+ """With scope="function" the session commits before the response and the task."""',
+        "⋯ 29 lines",
+        "tables.metadata.create_all(engine)",
+        "- CurrentSession = Annotated[Session, Depends(open_session)]",
+        '+ CurrentSession = Annotated[Session, Depends(open_session, scope="function")]',
+        "⋯ 13 lines",
+    ]
+
+
+CHANGES = [
+    change
+    for page in (ROOT / "docs").rglob("*.md")
+    for change in re.findall(r"```change\n(.*)\n```", page.read_text())
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_holds_the_new_file_and_nothing_that_differs_is_out_of_sight(
+    change: str,
+):
+    before, after = map(source, change.split(" → "))
+    html = render("change", change)
+    assert copied(html) == after
+    lines = seen(html).splitlines()
+    differ = [
+        line
+        for line in difflib.ndiff(before.splitlines(), after.splitlines())
+        if line[0] in "+-" and line[2:].strip()
+    ]
+    for sign in "+-":
+        shown = [line[2:] for line in lines if line.startswith(f"{sign} ")]
+        wanted = [line[2:] for line in differ if line[0] == sign]
+        assert Counter(wanted) <= Counter(shown), sign
+
+
+@pytest.mark.parametrize(
+    ("fence", "text"),
+    [
+        ("example", "multiple_tasks/in_order.py: send_welcome_mail"),
+        ("example", "multiple_tasks/out_of_order.py"),
+        ("change", "multiple_tasks/in_order.py"),
+        ("change", "multiple_tasks/in_order.py → multiple_tasks/out_of_order.py"),
+        ("change", "multiple_tasks/in_order.py → recipes/webhook.py"),
+    ],
+)
+def test_what_is_not_there_or_no_change_fails_the_build(fence: str, text: str):
+    with pytest.raises(Missing):
+        render(fence, text)
 
 
 def test_a_proof_is_the_statement_and_the_source_of_the_test():
     name = "test_the_first_exception_skips_the_tasks_after_it"
-    html = render(f"tests/test_multiple_tasks.py::{name}")
+    html = render("proof", f"tests/test_multiple_tasks.py::{name}")
     assert f'id="{name}"' in html
     assert "<summary>The first exception skips every task after it.</summary>" in html
     assert "first_failure:app" in html
@@ -86,12 +159,12 @@ def test_a_proof_is_the_statement_and_the_source_of_the_test():
     [
         "tests/test_multiple_tasks.py::test_nothing_of_the_kind",
         "tests/test_no_such_page.py::test_anything",
-        "tests/test_theme.py::test_a_whole_file",
+        "tests/test_theme.py::test_what_is_not_there_or_no_change_fails_the_build",
     ],
 )
 def test_a_proof_without_a_test_or_a_statement_fails_the_build(node: str):
     with pytest.raises(Missing):
-        render(node)
+        render("proof", node)
 
 
 def test_a_timeline_is_a_figure_with_what_it_was_recorded_with():

@@ -13,26 +13,26 @@ from workshop.mistakes import TO_DO
 pytestmark = pytest.mark.slow
 
 BROKEN = {
-    "a file of a snippet": (
+    "a file": (
         "multiple-tasks.md",
-        '--8<-- "multiple_tasks/in_order.py"',
-        '--8<-- "multiple_tasks/in_ordr.py"',
+        "```example\nmultiple_tasks/in_order.py",
+        "```example\nmultiple_tasks/in_ordr.py",
         "there is no examples/multiple_tasks/in_ordr.py: "
         "did you mean multiple_tasks/in_order.py?",
     ),
     "a part of a file": (
         "testing.md",
-        'test_main.py:test_a_task_that_fails"',
-        'test_main.py:test_a_task_which_fails"',
+        "test_main.py: test_a_task_that_fails",
+        "test_main.py: test_a_task_which_fails",
         "there is no test_a_task_which_fails in this file: "
         "did you mean test_a_task_that_fails?",
     ),
-    "lines by number": (
-        "background-tasks.md",
-        '--8<-- "background_tasks/with_arguments.py"',
-        '--8<-- "background_tasks/with_arguments.py:3:9"',
-        "lines by number: background_tasks/with_arguments.py:3:9: "
-        "name a function in place of them",
+    "no change": (
+        "sessions-and-dependencies.md",
+        "row_not_found.py → sessions_and_dependencies/row_found.py",
+        "row_not_found.py → sessions_and_dependencies/when_it_ends.py",
+        "sessions_and_dependencies/when_it_ends.py is no change of "
+        "sessions_and_dependencies/row_not_found.py, 62% differs: ```example",
     ),
     "a proof": (
         "when-it-runs.md",
@@ -47,10 +47,10 @@ BROKEN = {
         "there is no tests/test_restart.py: did you mean tests/test_restarts.py?",
     ),
     "a timeline": (
-        "def-or-async.md",
-        "```timeline\ndef_or_async/two_pools",
-        "```timeline\ndef_or_async/two_pool",
-        "there is no scene def_or_async/two_pool: did you mean def_or_async/two_pools?",
+        "thread-pool.md",
+        "```timeline\nthread_pool/two_pools",
+        "```timeline\nthread_pool/two_pool",
+        "there is no scene thread_pool/two_pool: did you mean thread_pool/two_pools?",
     ),
     "a fence": (
         "why-it-never-ran.md",
@@ -98,9 +98,9 @@ BROKEN = {
     ),
     "code of nobody": (
         "conclusion.md",
-        '--8<-- "conclusion/',
-        "import this  # ",
-        'code that no test runs: show a file: --8<-- "page/file.py"',
+        "```example",
+        "```python",
+        "code that no test runs: show a file: ```example",
     ),
     "an open block": (
         "what-is-lost.md",

@@ -16,7 +16,7 @@ from pathlib import Path
 from markdown import Markdown
 
 from theme.fences import Missing, fence, nearest
-from theme.source import definitions
+from theme.source import definitions, highlighted
 
 ROOT = Path(__file__).parent.parent
 
@@ -25,12 +25,10 @@ ROOT = Path(__file__).parent.parent
 def proof(node: str, md: Markdown) -> str:
     """A statement that unfolds into the test that holds it."""
     name, statement, code = find(node)
-    block = md.preprocessors["fenced_code_block"].highlight(
-        code, "python", {"title": node}, md, classes=[], id_value="", attrs={}
-    )
+    block = highlighted(code, "python", node, md)
     return (
-        f'<details class="proof" id="{name}">'
-        f"<summary>{_inline(statement)}</summary>{block}</details>"
+        f'<details class="proof" id="{name}"><summary>{_inline(statement)}</summary>'
+        f"<div data-search-exclude>{block}</div></details>"
     )
 
 

@@ -1,7 +1,21 @@
-"""Where the names of a Python file are defined: line numbers without markers."""
+"""Python code on a page: where its names are defined, and how it is coloured."""
 
 import ast
+import re
 from functools import lru_cache
+
+from markdown import Markdown
+
+_COLOURLESS = re.compile(r'<span class="(?:n|w|p|o)">([^<]*)</span>')
+"""A name, a space, a bracket or an operator: what has the colour of the text."""
+
+
+def highlighted(code: str, language: str, title: str, md: Markdown) -> str:
+    """A block of code as superfences makes it, without an element for each name and bracket."""
+    block: str = md.preprocessors["fenced_code_block"].highlight(
+        code, language, {"title": title}, md, classes=[], id_value="", attrs={}
+    )
+    return _COLOURLESS.sub(r"\1", block)
 
 
 @lru_cache(256)  # the tests of a page are in one file, and each is looked up

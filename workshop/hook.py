@@ -1,9 +1,18 @@
-"""MkDocs' hook: a page with a mistake fails the build; served, it shows what is wrong."""
+"""MkDocs' hook: a page with a mistake fails the build; served, it shows what is wrong.
+
+A site that is built and not served is light: what no page uses of Material's style is dropped,
+if purgecss is there, from npm.
+"""
 
 import html
 import logging
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterable
 from itertools import groupby
+from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemBytecodeCache
@@ -11,6 +20,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import BuildError
 from mkdocs.structure.pages import Page
 
+from runner.process import ROOT
 from workshop.mistakes import Mistake, mistakes_of, mistakes_of_nav
 from workshop.pages import PAGES
 
@@ -18,6 +28,7 @@ SERVING = "serving"
 """In the configuration's `extra`, where a writer looks at the site: a folder for what is kept
 from one build to the next."""
 
+PURGECSS = ROOT / "node_modules/purgecss/bin/purgecss.js"
 _log = logging.getLogger("mkdocs")
 
 
@@ -53,6 +64,17 @@ def on_env(env: Environment, config: MkDocsConfig, **_: Any) -> None:
     """Serving, keep compiled templates: they are half of what one page takes."""
     if kept := config.extra.get(SERVING):
         env.bytecode_cache = FileSystemBytecodeCache(kept)
+
+
+def on_post_build(config: MkDocsConfig, **_: Any) -> None:
+    """Drop the style that no page uses. Raises `CalledProcessError` if that fails."""
+    places = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    node = shutil.which("node", path=places)
+    if node and PURGECSS.exists() and not config.extra.get(SERVING):
+        style = ROOT / "theme/purge.cjs"
+        subprocess.run(
+            [node, PURGECSS, "--config", style], cwd=config.site_dir, check=True
+        )
 
 
 def _log_all(found: Iterable[Mistake]) -> None:

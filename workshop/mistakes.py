@@ -16,12 +16,11 @@ from markdown.extensions.toc import slugify
 from recording.model import Bench, Latencies, Recording
 from runner.process import ROOT
 from runner.scenes import SCENES
-from theme import proof, snippets
+from theme import example, proof
 from theme.fences import Missing, nearest, recorded
 from workshop.pages import (
     CONFIG,
     DOCS,
-    EXAMPLES,
     PAGES,
     claims_of,
     examples_of,
@@ -33,8 +32,6 @@ TO_DO = "FILL" + " IN: "
 """What `make new` writes before each thing that is to be written."""
 
 _FENCE = re.compile(r"```(\w*)(.*)")
-_SNIPPET = re.compile(r'--8<-- "(.*)"')
-_TITLE = re.compile(r'title="examples/([^":]*)')
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"#{1,6} (.+?)\s*(?:\{#([\w-]+)\})?")
 
@@ -78,15 +75,20 @@ def _console(_: str) -> None:
     """Is checked by typing it."""
 
 
+def _python(_: str) -> None:
+    raise Missing("code that no test runs", "show a file: ```example")
+
+
 _CHECKS: dict[str, Callable[[str], Any]] = {
+    "example": example.parts,
+    "change": example.pair,
     "proof": proof.find,
     "timeline": _timeline,
     "chart": partial(recorded, Latencies),
     "losses": partial(recorded, Bench),
     "comparison": partial(recorded, Bench),
     "console": _console,
-    "python": _console,
-    "yaml": _console,
+    "python": _python,
 }
 """What a page may hold, by the name of the fence; each raises `Missing`."""
 
@@ -175,23 +177,6 @@ def _wrong_in(block: _Block) -> Iterator[tuple[int, Missing]]:
         _CHECKS[block.name](block.text.strip())
     except Missing as error:
         yield block.first + bool(block.name in _CHECKS), error
-    if block.name not in ("python", "yaml"):
-        return
-    shown = _TITLE.search(block.title)
-    for number, line in enumerate(block.text.splitlines(), block.first + 1):
-        try:
-            snippet = _SNIPPET.fullmatch(line)
-            if not snippet:
-                raise Missing(
-                    "code that no test runs", 'show a file: --8<-- "page/file.py"'
-                )
-            snippets.find(snippet[1], EXAMPLES)
-            if shown and snippet[1].partition(":")[0] != shown[1]:
-                raise Missing(
-                    f"{shown[1]} is the title of another file", "use one name"
-                )
-        except Missing as error:
-            yield number, error
 
 
 def _missing_of(page: str) -> Iterator[tuple[str, str]]:

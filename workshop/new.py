@@ -25,8 +25,8 @@ searches:
 
 {todo}the answer, in two or three sentences, with the condition and the version.
 
-```python title="examples/{example}.py"
---8<-- "{example}.py"
+```example
+{example}.py
 ```
 
 ```timeline

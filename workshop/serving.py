@@ -50,7 +50,7 @@ _processes.set_forkserver_preload(
         *("uvicorn", "starlette.staticfiles", "watchfiles"),
         *("mkdocs.commands.build", "mkdocs.config.defaults", "httpx", "psutil"),
         *("material.plugins.search.plugin", "material.templates"),
-        *("pymdownx.superfences", "pymdownx.snippets", "pymdownx.details"),
+        *("pymdownx.superfences", "pymdownx.blocks.details"),
         *(
             "pygments.formatters.html",
             "pygments.lexers.python",

@@ -1,5 +1,6 @@
 """What a built page holds: its code blocks, ids, links and loads."""
 
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +10,7 @@ from bs4 import BeautifulSoup
 
 @dataclass(frozen=True)
 class Block:
-    """A code block: its language, its title, and its text as a browser shows it."""
+    """A code block: its language, its title, and its text, all of it and as it is copied."""
 
     language: str
     title: str
@@ -55,8 +56,10 @@ class Page:
         for div in self.soup.select("div.highlight"):
             language = next(c for c in div["class"] if c.startswith("language-"))
             title = div.find(class_="filename")
-            code = div.find("code")
+            code = copy(div.find("code"))
             assert code is not None
+            for gone in code.find_all("del"):
+                gone.decompose()
             found.append(
                 Block(
                     language.removeprefix("language-"),

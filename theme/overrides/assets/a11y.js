@@ -11,12 +11,19 @@ const nameAll = () => {
 nameAll()
 new MutationObserver(nameAll).observe(document.body, { childList: true, subtree: true })
 
-// Material copies a block without its last line break. Whoever pastes a file should get the file:
-// its own copy button takes this attribute as it is. Sessions are left to Material and the stylesheet,
+// Material copies a block without its last line break, and with the lines that a change removes.
+// Whoever pastes a file should get the file: its own copy button takes this attribute as it is. Sessions are left to Material and the stylesheet,
 // which hides prompts and output while it copies.
 document.addEventListener("click", event => {
   const button = event.target.closest(".language-python [data-clipboard-target]")
   if (!button) return
-  const code = document.querySelector(button.dataset.clipboardTarget)
+  const code = document.querySelector(button.dataset.clipboardTarget).cloneNode(true)
+  code.querySelectorAll("del").forEach(line => line.remove())
   button.dataset.clipboardText = code.textContent
 }, { capture: true })
+
+// What is folded in a block unfolds by the box above it, which needs no script, or by a click on the fold.
+document.addEventListener("click", event => {
+  const fold = event.target.closest(".fold")
+  if (fold) fold.closest(".highlight").querySelector(".whole input").click()
+})
