@@ -18,11 +18,11 @@ customElements.define("run-scene", class extends HTMLElement {
     this.reset = button("Reset", () => { this.editor.value = this.source; this.editor.focus() })
     this.halt.hidden = this.reset.hidden = true
     const here = document.querySelector("link[rel=icon]").href
-    const differs = make("a", { href: new URL("../#what-run-does", here), textContent: "What differs?" })
-    differs.setAttribute("aria-label", "What differs from a server?")
+    const differs = make("a", { href: new URL("../#what-run-does", here), textContent: "What differs from a server?" })
     this.status = make("p")
     this.status.setAttribute("role", "status")
-    this.append(make("div", { className: "buttons" }, this.run, this.halt, this.edit, this.reset, differs), this.status)
+    this.append(make("div", { className: "buttons" }, this.run, this.halt, this.edit, this.reset), this.status)
+    this.differs = make("p", { className: "differs" }, differs)
   }
 
   disconnectedCallback() { if (running === this) this.stop("") }
@@ -60,7 +60,7 @@ customElements.define("run-scene", class extends HTMLElement {
     this.output.setAttribute("role", "region")
     this.output.setAttribute("aria-label", `What ${this.getAttribute("example")} prints`)
     this.output.textContent = ""
-    this.append(this.figure, this.output)
+    this.append(this.figure, this.output, this.differs)
     this.status.textContent = worker ? "Running…"
       : `Loading Python (${this.getAttribute("megabytes")} MB, once)…`
     worker ??= new Worker(new URL("worker.js", import.meta.url), { type: "module" })

@@ -2,13 +2,21 @@
 
 import gzip
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from importlib.resources import files
 from typing import Literal
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 from coloraide import Color
-from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Response
+from playwright.sync_api import (
+    Browser,
+    ConsoleMessage,
+    Error,
+    Page,
+    Response,
+    Route,
+)
 
 from runner.process import ROOT
 from workshop.pages import PAGES, address_of, front_matter
@@ -16,6 +24,7 @@ from workshop.pages import PAGES, address_of, front_matter
 pytestmark = pytest.mark.slow
 
 AXE = ROOT / "node_modules/axe-core/axe.min.js"
+MATERIAL = ROOT / str(files("material") / "templates/assets/stylesheets")
 PATHS = [address_of(page) for page in PAGES]
 LESS_OF_THE_SAME = """() => {
     const seen = new Set()
@@ -27,6 +36,22 @@ LESS_OF_THE_SAME = """() => {
     for (const proof of [...document.querySelectorAll("details")].slice(0, 3)) proof.open = true
 }"""
 """Opens three proofs, and leaves one token of each colour in all code: axe takes long."""
+LOOKS = """() => {
+    const looks = [], styles = new Map()
+    for (const element of document.querySelectorAll("*"))
+        for (const part of ["", "::before", "::after"]) {
+            const style = getComputedStyle(element, part)
+            if (part && style.content === "none") continue
+            const words = style.cssText.replace(/--[\\w-]+: [^;]*;/g, "")
+            if (!styles.has(words)) styles.set(words, styles.size)
+            looks.push(`${element.tagName} ${element.className} ${part} ${styles.get(words)}`)
+        }
+    return [...looks, ...styles.keys()]
+}"""
+"""How each element looks, as the browser has computed it: a line each."""
+FADED_IN = (
+    "Promise.allSettled(document.getAnimations().map(a => a.finished)).then(() => 0)"
+)
 MOST_BYTES = 70_000
 """That a page may weigh, compressed, with everything it loads."""
 MOST_ELEMENTS = 3_000
@@ -148,6 +173,74 @@ def test_what_is_removed_and_added_is_said_and_signed(browser: Browser, site_url
     page.close()
 
 
+def results(page: Page) -> None:
+    page.get_by_role("textbox", name="Search").fill("task blocks")
+    page.locator(".md-search-result__link").first.wait_for()
+
+
+def menu(page: Page) -> None:
+    page.locator(".md-header__button[for=__drawer]").click()
+
+
+def copied(page: Page) -> None:
+    page.get_by_title("Copy to clipboard").first.click()
+    page.locator(".md-dialog--active").wait_for()
+
+
+def unfolded(page: Page) -> None:
+    for fold in page.locator("summary, .whole input").all():
+        fold.click()
+
+
+def nothing(_: Page) -> None:
+    """Look at the page as it is."""
+
+
+@pytest.mark.parametrize(
+    ("path", "width", "scheme", "does"),
+    [
+        ("/", 360, "dark", menu),
+        ("/choosing/", 1280, "dark", unfolded),
+        ("/background-tasks/", 1280, "light", copied),
+        ("/restarts/", 1280, "light", results),
+        ("/sessions-and-dependencies/", 1280, "light", unfolded),
+        ("/404.html", 360, "dark", nothing),
+    ],
+)
+def test_everything_looks_as_with_the_whole_style_of_material(
+    browser: Browser,
+    site_url: str,
+    path: str,
+    width: int,
+    scheme: Literal["light", "dark"],
+    does: Callable[[Page], None],
+):
+    """What is dropped of it, when the site is built, is not seen: on pages, in the menu, in search."""
+
+    def whole(route: Route) -> None:
+        name = urlsplit(route.request.url).path.rpartition("/")[2]
+        route.fulfill(path=MATERIAL / name)
+
+    seen = []
+    for styles in ("assets/stylesheets/*.css", "nothing"):
+        context = browser.new_context(
+            base_url=site_url,
+            viewport={"width": width, "height": 900},
+            color_scheme=scheme,
+            reduced_motion="reduce",
+        )
+        page = context.new_page()
+        page.route(f"**/{styles}", whole)
+        page.goto(path)
+        page.wait_for_load_state("networkidle")
+        does(page)
+        page.mouse.move(0, 0)
+        page.evaluate(FADED_IN)
+        seen.append(page.evaluate(LOOKS))
+        context.close()
+    assert [one for one, other in zip(*seen, strict=True) if one != other] == []
+
+
 def load(page: Page, path: str) -> list[Response]:
     """Go to a page, and wait until it loads nothing any more; return all it has loaded."""
     responses: list[Response] = []
@@ -179,9 +272,7 @@ def switch(page: Page, scheme: Literal["light", "dark"]) -> None:
     page.emulate_media(color_scheme=scheme)
     name = {"light": "default", "dark": "slate"}[scheme]
     page.wait_for_selector(f"body[data-md-color-scheme={name}]", state="attached")
-    page.evaluate(
-        "Promise.allSettled(document.getAnimations().map(a => a.finished)).then(() => 0)"
-    )
+    page.evaluate(FADED_IN)
 
 
 def found_by_axe(page: Page, **options: list[str]) -> list[tuple[str, str, str]]:

@@ -44,14 +44,14 @@ def test_a_job_that_fails_is_tried_three_times(app: Server, settings: dict[str, 
 def test_a_killed_workers_job_runs_again_if_it_may_be_retried(
     app: Server, settings: dict[str, str]
 ):
-    """Worker and job are killed. More than half a minute later another worker runs the job again."""
+    """Worker and job are killed. More than a minute later another worker runs the job again."""
     place(app, 1, "slow")
     with a_worker(settings) as first:
         started = first.wait_for("order 1 started")
         first.kill()
     with a_worker(settings) as second:
         again = second.wait_for("order 1 started", timeout=110)
-    assert again.time - started.time > 30
+    assert again.time - started.time > 60
 
 
 def test_without_redis_the_client_gets_503(app: Server, redis: Service):

@@ -54,6 +54,28 @@ def test_with_scope_function_it_ends_before_the_response():
     assert task == "send_receipt: done"
 
 
+READ = "read_rows: done, in a transaction: True"
+
+
+@pytest.mark.parametrize(
+    ("path", "order"),
+    [
+        ("/rows", [READ, "session: closed"]),
+        ("/rows-too-late", ["session: closed", READ]),
+    ],
+)
+def test_a_stream_reads_from_a_closed_session_with_scope_function(
+    path: str, order: list[str], database: dict[str, str]
+):
+    """A stream reads all its rows before the session is closed. With `scope="function"` it reads them after that, in a transaction that the closed session has begun again."""
+    target = "examples.sessions_and_dependencies.stream_of_rows:app"
+    with serve(target, env=database) as server:
+        answer = client.get(f"{server.url}{path}")
+        server.wait_for("read_rows: done")
+        assert stop_and_read(server, "session", "read_rows") == order
+    assert answer.text == "row 1\nrow 2\nrow 3\n"
+
+
 def test_the_task_does_not_find_a_row_that_is_committed_after_yield(database):
     """The dependency commits after `yield`, and the task does not find the row; so with SQLite and PostgreSQL."""
     target = "examples.sessions_and_dependencies.row_not_found:app"

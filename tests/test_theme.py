@@ -197,16 +197,18 @@ def test_losses_have_a_mark_for_each_job_and_say_the_same_in_words():
 
 def test_a_comparison_has_a_row_for_each_way_and_shares_of_the_main_path():
     main = outcome("Taskiq, RabbitMQ", "bt")
-    rows = [outcome("Mine", "bl"), main]
     main.speed = Speed(accepted=100.0, done=50.0, pickup=0.002)
-    html = outcomes.tables(rows)
-    assert "<td>Mine</td><td><b>1</b> of 2</td><td>-</td>" in html
-    assert "<b>0</b> of 2, 1 twice, 1.5 s" in html
-    assert "<td>Mine</td><td>0.5</td><td>2.0</td><td>4 ms</td>" in html
+    ways = [outcome("Mine", "bl"), main, outcome("Mine", "ll", "default")]
+    own, default = outcomes.split(ways)
+    assert [way.settings for way in default] == ["default"]
+    assert outcomes.main_of(ways) == main.speed
+    html = outcomes.table(own, main.speed)
+    assert "<td>Mine</td><td><b>1</b></td><td>-</td>" in html
+    assert "<td>0.5</td><td>2.0</td><td>4 ms</td>" in html
+    assert "<b>0</b>, 1 twice, 1.5 s" in html
     main.speed.done = 2500.0
-    assert "<td>Mine</td><td>0.5</td><td>0.04</td><td>4 ms</td>" in outcomes.tables(
-        rows
-    )
+    html = outcomes.table(own, main.speed)
+    assert "<td>0.5</td><td>0.04</td><td>4 ms</td>" in html
 
 
 def test_each_lane_has_one_colour_in_both_schemes():

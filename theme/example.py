@@ -183,7 +183,7 @@ def _block(
     html += [f"<del>{escape(line)}\n</del>" for line in removed.get(len(lines) + 1, [])]
     if folded or removed:
         whole = (
-            '<label class="whole"><input type="checkbox" autocomplete="off"> '
+            '<label class="whole" data-search-exclude><input type="checkbox" autocomplete="off"> '
             f"all {len(lines)} lines</label>"
         )
         head = head.replace("</span><pre>", f"</span>{whole}<pre>", 1)

@@ -57,10 +57,8 @@ def recorded(kind: type[T], name: str) -> T:
 def figure(svg: str, caption: str, scene: str = "") -> str:
     """A picture and what it was made with, as HTML; `scene` is found again by its name."""
     data = f' data-scene="{scene}"' if scene else ""
-    return (
-        f'<figure class="timeline"{data}>{svg}'
-        f"<figcaption>{caption}</figcaption></figure>"
-    )
+    told = f"<figcaption>{caption}</figcaption>" if caption else ""
+    return f'<figure class="timeline"{data}>{svg}{told}</figure>'
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -1,7 +1,7 @@
 """The `losses` and `comparison` fences: what a recorded bench has measured.
 
 Both name a recording such as ``choosing/bench``; one that is not there fails the build.
-`losses` draws a square for each job of a killed worker, `comparison` is a table of all.
+`losses` draws a square for each job of a killed worker, `comparison` is a table of all kills.
 """
 
 from xml.etree.ElementTree import SubElement, tostring
@@ -82,33 +82,50 @@ def _name(way: Outcome) -> str:
 
 @fence
 def comparison(name: str, _: Markdown) -> str:
-    """The two tables of all ways."""
+    """The table of the ways as one would use them; folded, those with their defaults."""
     bench = recorded(Bench, name)
+    own, default = split(bench.outcomes)
+    main = main_of(bench.outcomes)
     return (
-        f"{tables(bench.outcomes)}<p>Measured in one run with "
-        f"{bench.made_with}. Accepted and done are jobs per second, as a share of "
-        f"{_MAIN}; pick-up is the median time from the request to the first line of its "
-        "job.</p>"
+        f"{table(own, main)}<p>Measured in one run with {bench.made_with}. Pick-up is "
+        "the median time from the request to the first line of its job; accepted and "
+        f"done are jobs per second, as a share of {_MAIN}: {main.accepted:.0f} accepted, "
+        f"{main.done:.0f} done.</p>"
+        "<details><summary>The same with the settings that come with them</summary>"
+        f"{table(default, main)}</details>"
     )
 
 
-def tables(outcomes: list[Outcome]) -> str:
+def split(outcomes: list[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
+    """Those with the settings of the pages or none, and those with their defaults."""
+    default = [way for way in outcomes if way.settings == "default"]
+    return [way for way in outcomes if way not in default], default
+
+
+def main_of(outcomes: list[Outcome]) -> Speed:
+    """How fast the main path is."""
+    return next(way for way in outcomes if way.name == _MAIN).speed
+
+
+def table(outcomes: list[Outcome], main: Speed) -> str:
     """What each way lost, and how fast it was beside the main path, as HTML."""
-    main = next(way for way in outcomes if way.name == _MAIN).speed
-    kills = [
-        [_name(way), *(_lost(way.kills.get(k)) for k in _KILLS)] for way in outcomes
+    head = ["Way", *_KILLS.values(), "Accepted", "Done", "Pick-up"]
+    rows = [
+        [
+            _name(way),
+            *(_lost(way.kills.get(kind)) for kind in _KILLS),
+            *_ratios(way.speed, main),
+        ]
+        for way in outcomes
     ]
-    speeds = [[_name(way), *_ratios(way.speed, main)] for way in outcomes]
-    return _table(["Lost", *_KILLS.values()], kills) + _table(
-        ["Speed", "Accepted", "Done", "Pick-up"], speeds
-    )
+    return _table(head, rows)
 
 
 def _lost(kill: Killed | None) -> str:
     if kill is None:
         return "-"
     after = "" if kill.seconds is None else f", {kill.seconds} s"
-    return f"<b>{kill.lost}</b> of {kill.accepted}{_twice(kill.twice)}{after}"
+    return f"<b>{kill.lost}</b>{_twice(kill.twice)}{after}"
 
 
 def _twice(count: int) -> str:

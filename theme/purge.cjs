@@ -1,9 +1,9 @@
 // What of Material's stylesheets the built site uses, for purgecss in the folder of the site.
-// Of pages their elements, classes and attributes count; of scripts every name in Material's style.
+// Of pages their elements, classes and attributes count; of scripts names as Material's, elements, and strings of one word.
 module.exports = {
   css: ["assets/stylesheets/*.min.css"],
   output: "assets/stylesheets",
-  content: ["**/*.html", "assets/javascripts/*.js", "assets/*.js"],
+  content: ["**/*.html", "assets/javascripts/{bundle,workers/search}*.js", "assets/*.js"],
   extractors: [
     {
       extensions: ["html"],
@@ -11,10 +11,12 @@ module.exports = {
     },
     {
       extensions: ["js"],
-      extractor: text => text.match(/(?<![\w-])(--)?md-[\w-]+|\b(mark|input|textarea|button|focus-visible)\b/g) ?? [],
+      extractor: text => text.match(/[\w-]*md-[\w-]+|(?<=["'`])[\w-]+(?=["'`])|(?<=<)\w+/g) ?? [],
     },
   ],
   variables: true,
+  // What the scripts know and this site does not use.
+  blocklist: [/^tabbed-/, /annotat/, /^md-(author|banner|consent|feedback|pagination|post|profile|select|social|source|status|tabs|tag|tooltip|version)/, /mermaid/],
   safelist: { variables: [/^(?!.*icon)/] }, // of one file: the others use them
   keyframes: true,
   fontFace: true,

@@ -1,7 +1,8 @@
-"""The `timeline` fence: the recording of a scene, drawn.
+"""The `timeline` and `glance` fences: the recording of a scene, drawn.
 
 The fence names a recorded scene, such as ``multiple_tasks/in_order``; one without a
-recording fails the build. Under the figure stands the Run button, if there is one.
+recording fails the build. Under a `timeline` stands the Run button, if there is one; a
+`glance` is the figure alone, for what is told on another page.
 """
 
 from markdown import Markdown
@@ -18,3 +19,9 @@ def timeline(name: str, _: Markdown) -> str:
     recording = recorded(Recording, name)
     caption = f"Recorded with {recording.made_with}."
     return figure(draw(recording.run), caption, name) + markup.button(recording.scene)
+
+
+@fence
+def glance(name: str, _: Markdown) -> str:
+    """The figure of a scene, and nothing else."""
+    return figure(draw(recorded(Recording, name).run), "")

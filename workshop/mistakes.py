@@ -84,6 +84,7 @@ _CHECKS: dict[str, Callable[[str], Any]] = {
     "change": example.pair,
     "proof": proof.find,
     "timeline": _timeline,
+    "glance": _timeline,
     "chart": partial(recorded, Latencies),
     "losses": partial(recorded, Bench),
     "comparison": partial(recorded, Bench),

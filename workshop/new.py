@@ -130,7 +130,7 @@ def begin(page: str) -> list[Path]:
     )
     _insert(
         DOCS / "index.md",
-        "- copy whole recipes: ",
+        "- Whole recipes: ",
         f"- [{TO_DO}what one can do after reading it]({page}.md);\n",
     )
     return [*written, scenes, CONFIG, DOCS / "index.md"]

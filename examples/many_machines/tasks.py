@@ -30,17 +30,20 @@ AT_LEAST_ONCE: FieldTable = {
     "x-overflow": "reject-publish",
 }
 
-broker: AsyncBroker
-if os.environ.get("ENVIRONMENT") == "test":
-    broker = InMemoryBroker()
-else:
+
+def create_broker() -> AsyncBroker:
+    if os.environ.get("ENVIRONMENT") == "test":
+        return InMemoryBroker()
     limit: FieldTable = {"x-delivery-limit": ATTEMPTS, **AT_LEAST_ONCE}
-    broker = AioPikaBroker(
+    return AioPikaBroker(
         RABBITMQ,
         task_queues=[Queue(name="receipts", arguments=limit)],
         dead_letter_queue=Queue(name="receipts.dead"),
         delay_queue=Queue(name="receipts.delay", arguments=AT_LEAST_ONCE),
     )
+
+
+broker = create_broker()
 broker.add_middlewares(
     OpenTelemetryMiddleware(),
     SmartRetryMiddleware(
