@@ -119,7 +119,7 @@ def test_a_frozen_RabbitMQ_is_waited_for(rabbitmq: Service):
 
 
 def test_with_the_defaults_a_killed_worker_loses_what_it_ran(settings: dict[str, str]):
-    """With Celery's defaults a job was acknowledged when the worker received it. Killed with its worker, it is not run again, and its state says that it is `PENDING`."""
+    """With Celery's defaults a job is acknowledged just before it runs. Killed with its worker, it is not run again, and its state says that it is `PENDING`."""
     with serve(DEFAULTS, env=settings) as app:
         job = place(app, 1, "slow").json()["job"]
         with a_worker(settings, DEFAULTS) as first:

@@ -3,6 +3,7 @@
 import struct
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -45,6 +46,18 @@ def test_the_thumbnail_is_there_when_the_task_has_ended(server: Server):
     with Image.open(BytesIO(thumbnail.content)) as image:
         assert image.format == "JPEG"
         assert image.size == (200, 100)
+
+
+def test_the_same_picture_from_many_at_once_has_one_thumbnail(
+    server: Server, folder: Path
+):
+    """The same picture from many clients at once has one thumbnail, a whole one."""
+    data = picture(1, (6000, 6000))
+    with ThreadPoolExecutor(4) as clients:
+        answers = list(clients.map(lambda _: upload(server, data), range(4)))
+    server.stop()
+    assert {answer.status_code for answer in answers} == {202}
+    assert [file.suffix for file in folder.iterdir()] == [".jpg"]
 
 
 def test_the_same_picture_again_has_the_same_id_and_is_made_once(

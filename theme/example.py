@@ -156,7 +156,9 @@ def _block(
     `shown` and `added` are lines counted from 1; `removed` are lines that stood before one.
     """
     language = "python" if path.endswith(".py") else "yaml"
-    block = highlighted(source, language, f"examples/{path}", md)
+    title = f"examples/{path}"
+    block = highlighted(source, language, title, md)
+    block = block.replace(title, re.sub("([/_])", r"\1<wbr>", title), 1)
     head, code, tail = re.split(r"(?<=<code>)|(?=</code>)", block)
     lines = [f"{line}\n" for line in code.splitlines()]
     html: list[str] = []

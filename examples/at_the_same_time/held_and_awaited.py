@@ -31,6 +31,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         _, late = await asyncio.wait(running, timeout=2)
         for task in late:
             task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
         print(f"lifespan: {len(late)} cancelled")
 
 

@@ -16,7 +16,7 @@ RowId = Annotated[int, Path(gt=0, lt=2**31)]
 
 queue = Celery("shop", broker=BROKER, backend=RESULTS)
 queue.conf.update(
-    task_acks_late=True,  # acknowledged when done, not when received
+    task_acks_late=True,  # acknowledged when done, not when begun
     task_reject_on_worker_lost=True,  # or a killed process counts as done
     worker_prefetch_multiplier=1,
     task_publish_retry=False,  # the client gets its 503 at once

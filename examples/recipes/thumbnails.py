@@ -1,4 +1,4 @@
-"""Thumbnails of uploaded pictures, two at a time; the same picture twice is made once."""
+"""Thumbnails of uploaded pictures, two at a time; the same picture again is not made again."""
 
 import hashlib
 import logging
@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Annotated
+from uuid import uuid4
 
 import anyio.to_thread
 from fastapi import BackgroundTasks, FastAPI, File, HTTPException, Response
@@ -37,7 +38,7 @@ def make_thumbnail(data: bytes, picture_id: str) -> None:
     with Image.open(BytesIO(data), formats=FORMATS) as image:
         thumbnail = ImageOps.exif_transpose(image).convert("RGB")
     thumbnail.thumbnail((200, 200))
-    unfinished = folder / f"{picture_id}.part"
+    unfinished = folder / f"{uuid4()}.part"
     thumbnail.save(unfinished, "JPEG")
     unfinished.replace(folder / f"{picture_id}.jpg")  # whole, or not there
     print(f"make_thumbnail: {picture_id[:8]} done")
