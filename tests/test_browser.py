@@ -137,6 +137,23 @@ def test_a_page(page: Page, site_url: str, path: str, subtests: pytest.Subtests)
         assert found_by_axe(page, runOnly=["color-contrast"]) == []
 
 
+def test_no_script_of_material_comes_before_the_reader_moves(
+    browser: Browser, site_url: str
+):
+    """Before, the page is complete, with its search."""
+    page = browser.new_page(base_url=site_url)
+    loaded: list[str] = []
+    page.on("response", lambda response: loaded.append(response.url))
+    page.goto("/restarts/")
+    page.wait_for_load_state("networkidle")
+    assert not [url for url in loaded if "javascripts" in url]
+    assert page.get_by_role("textbox", name="Search").is_visible()
+    move(page)
+    page.get_by_title("Copy to clipboard").first.wait_for()
+    assert not [url for url in loaded if "search" in url]
+    page.close()
+
+
 @pytest.mark.parametrize("script", [True, False])
 def test_an_example_unfolds(browser: Browser, site_url: str, script: bool):
     """Space on the box above it shows the whole new file, with a script also a click on a fold."""
@@ -237,8 +254,7 @@ def test_everything_looks_as_with_the_whole_style_of_material(
         )
         page = context.new_page()
         page.route(f"**/{styles}", whole)
-        page.goto(path)
-        page.wait_for_load_state("networkidle")
+        load(page, path)
         does(page)
         page.mouse.move(0, 0)
         page.evaluate(FADED_IN)
@@ -248,7 +264,7 @@ def test_everything_looks_as_with_the_whole_style_of_material(
 
 
 def load(page: Page, path: str) -> list[Response]:
-    """Go to a page, and wait until it loads nothing any more; return all it has loaded."""
+    """Go to a page as a reader with a mouse, and wait until it loads nothing any more; return all it has loaded."""
     responses: list[Response] = []
 
     def keep(response: Response) -> None:
@@ -256,9 +272,16 @@ def load(page: Page, path: str) -> list[Response]:
 
     page.on("response", keep)
     page.goto(path)  # a busy machine is idle on the network before scripts run
+    move(page)
     page.wait_for_load_state("networkidle")
     page.remove_listener("response", keep)
     return responses
+
+
+def move(page: Page) -> None:
+    """Move the mouse, and wait for Material's script, which waits for that."""
+    page.mouse.move(1, 1)
+    page.locator("[data-md-component=palette] label:not([hidden])").wait_for()
 
 
 def show_everything(page: Page) -> None:
@@ -310,7 +333,7 @@ def contrast(ink: str, paper: str) -> float:
 
 
 def test_copying_a_session_gives_what_is_typed(page: Page):
-    page.goto("/background-tasks/")
+    load(page, "/background-tasks/")
     block = page.locator(".language-console", has_text="POST").first
     block.get_by_title("Copy to clipboard").click()
     copied = page.evaluate("navigator.clipboard.readText()")

@@ -14,7 +14,7 @@ module.exports = {
     },
     assert: {
       assertions: {
-        "categories:performance": atLeast(mobile ? 0.95 : 1),
+        "categories:performance": atLeast(mobile ? 0.98 : 1),
         "categories:accessibility": atLeast(1),
         "categories:best-practices": atLeast(1),
         "categories:seo": atLeast(1),

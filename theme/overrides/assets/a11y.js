@@ -11,9 +11,8 @@ const nameAll = () => {
 nameAll()
 new MutationObserver(nameAll).observe(document.body, { childList: true, subtree: true })
 
-// Material copies a block without its last line break, and with the lines that a change removes.
-// Whoever pastes a file should get the file: its own copy button takes this attribute as it is. Sessions are left to Material and the stylesheet,
-// which hides prompts and output while it copies.
+// Whoever pastes a file should get the file, as it is, without what a change removes: Material's
+// copy button takes this attribute. Sessions are left to it; the stylesheet hides prompts and output.
 document.addEventListener("click", event => {
   const button = event.target.closest(".language-python [data-clipboard-target]")
   if (!button) return
@@ -22,7 +21,7 @@ document.addEventListener("click", event => {
   button.dataset.clipboardText = code.textContent
 }, { capture: true })
 
-// What is folded in a block unfolds by the box above it, which needs no script, or by a click on the fold.
+// A fold opens by the box above it, which needs no script, or by a click.
 document.addEventListener("click", event => {
   const fold = event.target.closest(".fold")
   if (fold) fold.closest(".highlight").querySelector(".whole input").click()
