@@ -44,67 +44,63 @@ _FEWEST = 3
 @fence
 def example(text: str, md: Markdown) -> str:
     """The file, folded but for what is named."""
-    path, names = parts(text)
-    source = _read(path)
-    shown = set(range(1, len(source.splitlines()) + 1))
-    if names:
-        table = definitions(source)
-        shown = {1}.union(*(range(table[n][0], table[n][1] + 1) for n in names))
+    path, source, shown = parts(text)
     return _block(path, source, md, shown)
 
 
 @fence
 def change(text: str, md: Markdown) -> str:
     """What the second file changes in the first."""
-    before, after = pair(text)
-    source = _read(after)
-    old, new = _read(before).splitlines(), source.splitlines()
+    path, old, source, match = pair(text)
+    new = source.splitlines()
     removed: dict[int, list[str]] = {}
     added: set[int] = set()
     shown: set[int] = set()
-    for kind, i, j, k, end in _matcher(old, new).get_opcodes():
+    for kind, i, j, k, end in match.get_opcodes():
         if kind != "equal":
             removed[k + 1] = old[i:j]
             added |= set(range(k + 1, end + 1))
             shown |= set(_around(new, k, -1)) | set(_around(new, end - 1, 1))
     shown |= added | set(_heads(source, added | removed.keys()))
-    return _block(after, source, md, shown, added, removed)
+    return _block(path, source, md, shown, added, removed)
 
 
-def parts(text: str) -> tuple[str, list[str]]:
-    """The path of an example's fence, and the names after it.
+def parts(text: str) -> tuple[str, str, set[int]]:
+    """The path of an example's fence, its source, and the lines that are shown, from 1.
 
     Raises `Missing` if there is no such file, or no such part of it.
     """
     path, _, after = text.partition(":")
     names = [name.strip() for name in after.split(",") if name.strip()]
     source = _read(path)
-    table = definitions(source) if names else {}
+    if not names:
+        return path, source, set(range(1, len(source.splitlines()) + 1))
+    table = definitions(source)
+    shown = {1}
     for name in names:
         if name not in table:
             remedy = nearest(name, table) or f"it has {', '.join(table)}"
             raise Missing(f"there is no {name} in this file", remedy)
-    return path, names
+        first, last = table[name]
+        shown |= set(range(first, last + 1))
+    return path, source, shown
 
 
-def pair(text: str) -> tuple[str, str]:
-    """The paths of a change's fence.
+def pair(text: str) -> tuple[str, list[str], str, SequenceMatcher[str]]:
+    """Of a change's fence: the new file's path, the old lines, the new source, how they match.
 
     Raises `Missing` if there are not two such files, or they have little in common.
     """
     before, _, after = text.partition(" → ")
-    old, new = _read(before).splitlines(), _read(after).splitlines()
-    differs = 1 - _matcher(old, new).ratio()
+    old, source = _read(before).splitlines(), _read(after)
+    match = SequenceMatcher(None, old, source.splitlines(), autojunk=False)
+    differs = 1 - match.ratio()
     if differs > MOST:
         raise Missing(
             f"{after} is no change of {before}, {differs:.0%} differs",
             f"```example\n{after}\n```",
         )
-    return before, after
-
-
-def _matcher(old: list[str], new: list[str]) -> SequenceMatcher[str]:
-    return SequenceMatcher(None, old, new, autojunk=False)
+    return after, old, source, match
 
 
 def _read(path: str) -> str:
@@ -166,7 +162,7 @@ def _block(
     for first, last in _runs(len(lines), shown, removed):
         html += [f"<del>{escape(line)}\n</del>" for line in removed.get(first, [])]
         run = lines[first - 1 : last]
-        text = sum(not line.isspace() for line in run)
+        text = any(not line.isspace() for line in run)
         if first in shown:
             html += [
                 f"<ins>{line}</ins>" if number in added else line

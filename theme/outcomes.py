@@ -98,8 +98,10 @@ def comparison(name: str, _: Markdown) -> str:
 
 def split(outcomes: list[Outcome]) -> tuple[list[Outcome], list[Outcome]]:
     """Those with the settings of the pages or none, and those with their defaults."""
-    default = [way for way in outcomes if way.settings == "default"]
-    return [way for way in outcomes if way not in default], default
+    return (
+        [way for way in outcomes if way.settings != "default"],
+        [way for way in outcomes if way.settings == "default"],
+    )
 
 
 def main_of(outcomes: list[Outcome]) -> Speed:

@@ -31,7 +31,7 @@ from workshop.pages import (
 TO_DO = "FILL" + " IN: "
 """What `make new` writes before each thing that is to be written."""
 
-_FENCE = re.compile(r"```(\w*)(.*)")
+_FENCE = re.compile(r"```(\w*).*")
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 _HEADING = re.compile(r"#{1,6} (.+?)\s*(?:\{#([\w-]+)\})?")
 
@@ -58,7 +58,6 @@ class _Block:
     """A fenced block: its first and last line in the page, counted from 1."""
 
     name: str
-    title: str
     text: str
     first: int
     last: int
@@ -145,23 +144,23 @@ def _parts(text: str) -> tuple[list[tuple[int, str]], list[_Block]]:
     """The lines of prose with their numbers, and the blocks; a last one may be open."""
     prose: list[tuple[int, str]] = []
     blocks: list[_Block] = []
-    opened: tuple[int, re.Match[str]] | None = None
+    opened: tuple[int, str] | None = None
     inside: list[str] = []
     lines = text.splitlines()
     for number, line in enumerate(lines, 1):
         start = _FENCE.fullmatch(line)
         if opened and line.rstrip() == "```":
-            first, fence = opened
-            blocks.append(_Block(fence[1], fence[2], "\n".join(inside), first, number))
+            first, name = opened
+            blocks.append(_Block(name, "\n".join(inside), first, number))
             opened, inside = None, []
         elif opened:
             inside.append(line)
         elif start:
-            opened = number, start
+            opened = number, start[1]
         else:
             prose.append((number, line))
     if opened:
-        blocks.append(_Block("", "", "", opened[0], len(lines)))
+        blocks.append(_Block("", "", opened[0], len(lines)))
     return prose, blocks
 
 
