@@ -17,6 +17,10 @@ _NO_DATABASE = "the database library is not loaded there"
 _NO_CONNECTION = "there is no connection that could be slow"
 _NO_THREADS = "there are no threads that could run out"
 
+_READ = Request("GET", "/answer")
+_LEFT = replace(_READ, pause=0.8, leaves=True)
+_NO_READER = "there is no connection to close"
+
 _ALL = [
     Scene("background_tasks/first_task", (_TASK,)),
     Scene(
@@ -234,6 +238,21 @@ _ALL = [
         not_in_browser="there is no other process",
         until="build_in_a_process: 2027 done",
     ),
+    Scene(
+        "after_the_stream/saved_shielded",
+        (_READ, replace(_LEFT, after="save_answer")),
+        not_in_browser=_NO_READER,
+    ),
+    Scene("after_the_stream/lost_in_finally", (_LEFT,), not_in_browser=_NO_READER),
+    Scene(
+        "after_the_stream/stop_paying", (_LEFT,), not_in_browser="there is no network"
+    ),
+    Scene(
+        "after_the_stream/client_gone",
+        (Request("POST", "/answers", pause=0.8, leaves=True),),
+        not_in_browser=_NO_READER,
+    ),
+    Scene("after_the_stream/session_held", (_READ,) * 4, not_in_browser=_NO_DATABASE),
     Scene(
         "event_loop_errors/two_loops",
         (

@@ -178,7 +178,7 @@ def longest_task(page: Page, action: Callable[[], object]) -> float:
     return max(
         event["tdur"] / 1_000_000
         for event in events
-        if event["name"] == "RunTask" and event["ph"] == "X" and event["tid"] in main
+        if event["name"] == "RunTask" and event["tid"] in main and "tdur" in event
     )
 
 

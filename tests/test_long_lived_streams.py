@@ -1,0 +1,165 @@
+"""The statements of docs/long-lived-streams.md."""
+
+import json
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from signal import SIGTERM
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosedOK
+from websockets.sync.client import connect
+
+from runner import Server, client, serve
+from tests.terminal import positions
+
+WORDS = ["Tea", "is", "ready", "at", "four"]
+
+
+def events(response: httpx.Response) -> list[dict[str, str]]:
+    """The fields of each event of a stream."""
+    return [
+        dict(line.split(": ", 1) for line in event.split("\n"))
+        for event in response.text.strip().split("\n\n")
+    ]
+
+
+def words(response: httpx.Response) -> list[str]:
+    """The words of a stream of events, of which the last tells the end."""
+    *data, end = events(response)
+    assert end == {"event": "end", "data": '"no more"'}
+    return [json.loads(event["data"]) for event in data]
+
+
+def test_the_answer_goes_on_without_its_reader():
+    """The reader leaves after the first word: the model goes on, and who comes back gets the whole answer."""
+    with serve("examples.long_lived_streams.resumed:app") as server:
+        begun = client.post(f"{server.url}/answers")
+        assert begun.status_code == 202
+        path = f"/answers/{begun.json()['answer']}"
+        with client.stream("GET", server.url + path) as response:
+            next(response.iter_bytes())
+        server.wait_for("ask_model: done")
+        assert words(client.get(server.url + path)) == WORDS
+
+
+def test_last_event_id_gets_the_rest():
+    """With `Last-Event-ID: 2` it gets what comes after the second word."""
+    with serve("examples.long_lived_streams.resumed:app") as server:
+        answer = client.post(f"{server.url}/answers").json()["answer"]
+        url = f"{server.url}/answers/{answer}"
+        rest = client.get(url, headers={"Last-Event-ID": "2"})
+        assert words(rest) == ["ready", "at", "four"]
+        assert words(client.get(url, headers={"Last-Event-ID": "99"})) == []
+
+
+def test_several_readers_get_the_same_answer():
+    """Two tabs follow the same answer, and both get all of it."""
+    with (
+        serve("examples.long_lived_streams.resumed:app") as server,
+        ThreadPoolExecutor() as threads,
+    ):
+        answer = client.post(f"{server.url}/answers").json()["answer"]
+        url = f"{server.url}/answers/{answer}"
+        readers = list(threads.map(client.get, [url, url]))
+        server.wait_for("ask_model: done")
+        server.stop()
+        done = [line for line in server.lines if line.text == "ask_model: done"]
+    assert [words(reader) for reader in readers] == [WORDS] * 2
+    assert len(done) == 1
+
+
+def test_an_answer_that_is_not_there_is_404():
+    """An unknown answer is a `404`, and a `Last-Event-ID` that is no number a `422`, before the stream begins."""
+    with serve("examples.long_lived_streams.resumed:app") as server:
+        assert client.get(f"{server.url}/answers/nothing").status_code == 404
+        answer = client.post(f"{server.url}/answers").json()["answer"]
+        for wrong in ("-1", "last"):
+            follow = f"{server.url}/answers/{answer}"
+            refused = client.get(follow, headers={"Last-Event-ID": wrong})
+            assert refused.status_code == 422
+
+
+def test_an_event_stream_that_is_silent_sends_a_comment():
+    """An endpoint that yields events sends `: ping` after 15 seconds of silence; a `StreamingResponse` sends nothing."""
+    with (
+        serve("examples.long_lived_streams.silent:app") as server,
+        ThreadPoolExecutor() as threads,
+    ):
+        urls = [f"{server.url}/{path}" for path in ("events", "stream")]
+        sent, streamed = (answer.text for answer in threads.map(client.get, urls))
+    assert sent.split("\n\n")[0] == ": ping"
+    assert "Tea is ready" in sent
+    assert streamed == "Tea is ready"
+
+
+def test_a_server_that_stops_waits_for_open_streams():
+    """After `SIGTERM` uvicorn waits until the stream is over, and its reader gets all of it."""
+    with serve("examples.after_the_stream.event_stream:app") as server:
+        with client.stream("GET", f"{server.url}/answer") as response:
+            chunks = response.iter_text()
+            text = next(chunks)
+            server.process.send_signal(SIGTERM)
+            text += "".join(chunks)
+        server.wait()
+    assert "word 19" in text
+
+
+def test_with_a_limit_the_stream_is_cut():
+    """With `--timeout-graceful-shutdown 1` the reader's stream is cut a second later."""
+    limit = ("--timeout-graceful-shutdown", "1")
+    with serve("examples.after_the_stream.event_stream:app", *limit) as server:
+        with client.stream("GET", f"{server.url}/answer") as response:
+            chunks = response.iter_text()
+            next(chunks)
+            server.process.send_signal(SIGTERM)
+            with pytest.raises(httpx.RemoteProtocolError):
+                list(chunks)
+        server.wait()
+        assert "word 19" not in server.transcript()
+
+
+def prices_of(server: Server) -> str:
+    """The address of the example's WebSocket."""
+    return server.url.replace("http", "ws") + "/prices"
+
+
+def test_a_websocket_pushes_what_it_was_asked_for():
+    """It pushes while it receives: a share that the client names is pushed from then on."""
+    with (
+        serve("examples.long_lived_streams.push_and_receive:app") as server,
+        connect(prices_of(server)) as websocket,
+    ):
+        websocket.send("TEA")
+        assert json.loads(websocket.recv())["share"] == "TEA"
+        websocket.send("MILK")
+        while json.loads(websocket.recv())["share"] != "MILK":
+            pass
+
+
+def test_when_the_client_goes_the_pushing_ends():
+    """The client goes, with a word or without: the pushing ends, then the endpoint."""
+    with serve("examples.long_lived_streams.push_and_receive:app") as server:
+        with connect(prices_of(server)) as websocket:
+            websocket.send("TEA")
+            websocket.recv()
+        server.wait_for("push_prices: ended")
+        server.wait_for("follow_prices: ended")
+        with connect(prices_of(server)) as websocket:
+            websocket.socket.shutdown(socket.SHUT_RDWR)
+        server.wait_for("follow_prices: ended", nth=2)
+        pushed, ended = positions(server, "push_prices: ended", "follow_prices: ended")
+        assert "Exception" not in server.transcript()
+    assert pushed < ended
+
+
+def test_when_the_pushing_is_over_the_client_is_told():
+    """The pushing is over: the socket is closed, the client is told, and the endpoint ends."""
+    with (
+        serve("examples.long_lived_streams.push_and_receive:app") as server,
+        connect(prices_of(server)) as websocket,
+    ):
+        with pytest.raises(ConnectionClosedOK):
+            websocket.recv()
+        server.wait_for("follow_prices: ended")
+        assert "Exception" not in server.transcript()
