@@ -76,6 +76,8 @@ NEEDS = {
         worker=("taskiq", "worker", "examples.many_machines.tasks:broker"),
         ready="Listening started|Startup completed",
     ),
+    "loops_in_the_app/consumer": Needs(service="rabbitmq", env={"RABBITMQ": RABBITMQ}),
+    "loops_in_the_app/only_one": Needs(env={"LOCK_FILE": "{folder}/refresh.lock"}),
     "with_postgresql": Needs(
         service="postgresql",
         env={"DATABASE": POSTGRESQL},

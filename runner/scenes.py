@@ -268,6 +268,14 @@ _ALL = [
         not_in_browser="no lifespan starts the loop there",
         until="round 3: done",
     ),
+    Scene(
+        "loops_in_the_app/watched",
+        (
+            Request("GET", "/health", after="round 1: done"),
+            Request("GET", "/health", after="round 2: started", delay=0.6),
+        ),
+        not_in_browser="no lifespan starts the loop there",
+    ),
 ]
 
 SCENES = {scene.name or scene.example: scene for scene in _ALL}

@@ -1,10 +1,11 @@
 """The statements of docs/arq.md."""
 
 from functools import partial
+from signal import SIGINT, SIGTERM, Signals
 
 import pytest
 
-from runner import Server, client
+from runner import Server, client, serve
 from runner.needs import NEEDS, start_worker
 from runner.process import ROOT
 from runner.services import Service
@@ -19,7 +20,7 @@ a_worker = partial(start_worker, NEEDS["arq"], "examples.arq.receipts")
 def test_the_job_runs_once_in_the_worker_and_its_state_can_be_read(
     app: Server, settings: dict[str, str]
 ):
-    """The order's number is the job's id: placed twice, it is one job. Its state can be read before and after."""
+    """The order's number is the job's id: placed twice while the first waits, it is one job. Its state can be read before and after."""
     job = place(app, 7).json()["job"]
     assert place(app, 7).json()["job"] == job
     assert state(app, job)["status"] == "queued"
@@ -71,6 +72,31 @@ def test_without_redis_the_client_gets_503(app: Server, redis: Service):
         assert answer.status_code == 503
         assert answer.elapsed.total_seconds() < 5
     assert place(app, 3).status_code == 202
+
+
+@pytest.mark.parametrize("sent", [SIGINT, SIGTERM])
+def test_a_worker_in_the_app_leaves_signals_to_uvicorn(
+    sent: Signals, settings: dict[str, str]
+):
+    """With `handle_signals=False` it runs the jobs, and Ctrl+C or `SIGTERM` ends the server as always."""
+    target = "examples.arq.worker_in_the_app:app"
+    with serve(target, env=settings) as server:
+        assert client.post(f"{server.url}/orders/7").status_code == 202
+        server.wait_for("send_receipt: order 7 done")
+        server.stop(sent)
+        server.wait_for("lifespan: ended")
+
+
+def test_by_default_it_takes_them_and_the_app_goes_on(settings: dict[str, str]):
+    """By default Ctrl+C and `SIGTERM` end the worker, and uvicorn hears of neither: the app goes on, and takes orders that nobody runs."""
+    with serve("examples.arq.takes_ctrl_c:app", env=settings) as server:
+        client.post(f"{server.url}/orders/7")
+        server.wait_for("send_receipt: order 7 done")
+        for sent in (SIGINT, SIGTERM):
+            server.process.send_signal(sent)
+            assert client.post(f"{server.url}/orders/8").status_code == 202
+        assert "Shutting down" not in server.transcript()
+        assert "order 8 done" not in server.transcript()
 
 
 def test_arq_and_celery_want_different_versions_of_redis():

@@ -1,0 +1,42 @@
+"""An arq worker in the app takes Ctrl+C for itself: the app goes on without it."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from arq import Worker, create_pool
+from arq.connections import RedisSettings
+from fastapi import FastAPI
+
+REDIS = RedisSettings.from_dsn(os.environ.get("REDIS", "redis://127.0.0.1:6379"))
+
+
+async def send_receipt(_context: dict[Any, Any], order_id: int) -> None:
+    await asyncio.sleep(0.1)  # stands in for a mail server
+    print(f"send_receipt: order {order_id} done")
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.queue = await create_pool(REDIS)
+    worker = Worker(
+        [send_receipt],
+        redis_pool=app.state.queue,
+    )
+    running = asyncio.create_task(worker.async_run())
+    yield
+    await worker.close()
+    with suppress(asyncio.CancelledError):
+        await running
+    print("lifespan: ended")
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.post("/orders/{order_id}", status_code=202)
+async def create_order(order_id: int) -> dict[str, int]:
+    await app.state.queue.enqueue_job("send_receipt", order_id)
+    return {"order": order_id}

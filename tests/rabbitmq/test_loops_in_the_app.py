@@ -1,0 +1,169 @@
+"""The statements of docs/loops-in-the-app.md."""
+
+from pathlib import Path
+from signal import SIGINT, SIGKILL, SIGTERM, Signals
+
+import aio_pika
+import httpx
+import psutil
+import pytest
+
+from runner import client, serve
+from runner.process import PYTHON, free_port, start
+from runner.services import Service
+from tests.services import in_a_thread, rabbitmq_url, settings_of
+
+REFRESH = "examples.loops_in_the_app.refresh:app"
+
+
+def test_the_start_does_not_wait_for_the_loop():
+    """The app has started, and answers, before the first round is done."""
+    with serve(REFRESH) as server:
+        assert client.get(f"{server.url}/rounds").status_code == 200
+        server.wait_for("round 1: done")
+        printed = server.transcript()
+    assert printed.index("startup complete") < printed.index("round 1: done")
+
+
+def test_a_loop_that_is_awaited_in_the_lifespan_keeps_the_app_from_starting():
+    """Awaited in the lifespan, the loop runs, and the app never starts: nobody listens at its port."""
+    port = free_port()
+    target = "examples.loops_in_the_app.never_started:app"
+    command = (*PYTHON, "uvicorn", target, "--port", str(port))
+    with start(command, ready="Waiting for application") as server:
+        server.wait_for("a round", nth=2)
+        with pytest.raises(httpx.ConnectError):
+            client.get(f"http://127.0.0.1:{port}/ping")
+        assert "startup complete" not in server.transcript()
+
+
+def test_a_round_that_fails_is_logged_and_the_next_one_follows():
+    """A round that raises is logged, and the next one runs."""
+    with serve(REFRESH) as server:
+        server.wait_for("round 3: done")
+        printed = server.transcript()
+        rounds = client.get(f"{server.url}/rounds").json()
+    assert printed.index("ConnectionError") < printed.index("round 3: started")
+    assert "round 2: done" not in printed
+    assert rounds["done"] < rounds["started"]
+
+
+@pytest.mark.parametrize("sent", [SIGTERM, SIGINT])
+def test_the_loop_is_cancelled_and_awaited_before_the_lifespan_goes_on(sent: Signals):
+    """When the server is asked to stop, the loop has ended before the lifespan goes on."""
+    with serve(REFRESH) as server:
+        server.wait_for("round 1: started")
+        server.stop(sent)
+        printed = server.transcript()
+    assert printed.index("the loop has ended") < printed.index("the lifespan goes on")
+    assert "round 1: done" not in printed
+
+
+def test_a_start_with_a_limit_fails_in_words():
+    """With a limit around what it awaits, the start fails: `Application startup failed`, and the process ends."""
+    target = "examples.loops_in_the_app.start_limit:app"
+    command = (*PYTHON, "uvicorn", target, "--port", str(free_port()))
+    with start(command, ready="connect: waits for the broker") as server:
+        server.wait_for("TimeoutError")
+        server.wait_for("Application startup failed. Exiting.")
+        assert server.wait() != 0
+
+
+def test_without_a_limit_ctrl_c_does_not_end_it():
+    """Without it, even Ctrl+C and `SIGTERM` are not heard before the lifespan has reached `yield`."""
+    target = "examples.loops_in_the_app.never_started:app"
+    command = (*PYTHON, "uvicorn", target, "--port", str(free_port()))
+    with start(command, ready="Waiting for application") as server:
+        server.wait_for("a round")
+        for sent in (SIGINT, SIGTERM):
+            server.process.send_signal(sent)
+            server.wait_for("a round", start=len(server.lines), nth=2)
+
+
+def test_a_loop_that_has_ended_says_nothing():
+    """The loop has no `except`, and its second round fails: the terminal shows nothing, because the lifespan still holds the task. `/health` says it."""
+    with serve("examples.loops_in_the_app.watched:app") as server:
+        server.wait_for("round 1: done")
+        while (health := client.get(f"{server.url}/health")).status_code == 200:
+            pass
+        printed = server.transcript()
+    assert health.status_code == 503
+    assert "round 2: started" in printed
+    assert "ConnectionError" not in printed
+
+
+def test_a_loop_in_a_thread_ends_with_the_server():
+    """A loop that blocks has a thread: the app answers meanwhile, and the loop ends before the server does."""
+    with serve("examples.loops_in_the_app.in_a_thread:app") as server:
+        server.wait_for("poll: a round")
+        assert client.get(f"{server.url}/ping").json() == "pong"
+        server.stop()
+        printed = server.transcript()
+    assert printed.index("poll_for_ever: ended") < printed.index("shutdown complete")
+
+
+def test_with_two_workers_one_has_the_loop_until_it_dies(tmp_path: Path):
+    """Of two workers one has the loop. It is killed, and the other, or its successor, begins it."""
+    target = "examples.loops_in_the_app.only_one:app"
+    with serve(target, "--workers", "2", env=settings_of(target, tmp_path)) as server:
+        server.wait_for("lifespan: begins", nth=2)
+        first = server.wait_for("refresh_for_ever: begins")
+        seen = len(server.lines)
+        assert sum("refresh_for_ever" in line.text for line in server.lines) == 1
+        psutil.Process(int(first.text.split()[-1])).send_signal(SIGKILL)
+        second = server.wait_for("refresh_for_ever: begins", start=seen)
+    assert second.text != first.text
+
+
+CONSUMER = "examples.loops_in_the_app.consumer:app"
+
+
+async def publish(url: str, *orders: str) -> None:
+    """Put messages into the consumer's queue."""
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel(publisher_confirms=True)
+        await channel.declare_queue("paid", durable=True)
+        for order in orders:
+            message = aio_pika.Message(order.encode(), delivery_mode=2)
+            await channel.default_exchange.publish(message, "paid")
+
+
+def send(rabbitmq: Service, *orders: str) -> None:
+    in_a_thread(publish(rabbitmq_url(rabbitmq), *orders)).result()
+
+
+def test_the_consumer_comes_back_when_RabbitMQ_does(rabbitmq: Service, tmp_path: Path):
+    """RabbitMQ is killed and started again: the consumer says so, connects again, and gets what comes then. The app answers all the while."""
+    with serve(CONSUMER, env=settings_of(CONSUMER, tmp_path)) as server:
+        server.wait_for("consume: listens")
+        send(rabbitmq, "tea")
+        server.wait_for("send_receipt: tea done")
+        rabbitmq.kill()
+        server.wait_for("the broker has gone")
+        assert client.get(f"{server.url}/ping").json() == "pong"
+        rabbitmq.start()
+        server.wait_for("consume: listens", nth=2)
+        send(rabbitmq, "milk")
+        server.wait_for("send_receipt: milk done")
+
+
+def test_the_app_starts_without_RabbitMQ(rabbitmq: Service, tmp_path: Path):
+    """The app starts while RabbitMQ is away, and the consumer listens when it is there."""
+    settings = settings_of(CONSUMER, tmp_path)
+    rabbitmq.kill()
+    with serve(CONSUMER, env=settings) as server:
+        server.wait_for("the broker has gone")
+        rabbitmq.start()
+        server.wait_for("consume: listens")
+
+
+def test_what_it_was_doing_comes_again(rabbitmq: Service, tmp_path: Path):
+    """The app is stopped in the middle of a message: it goes back to RabbitMQ, and the next app gets it."""
+    with serve(CONSUMER, env=settings_of(CONSUMER, tmp_path)) as server:
+        server.wait_for("consume: listens")
+        send(rabbitmq, "tea")
+        server.wait_for("send_receipt: tea started")
+        server.stop()
+        assert "tea done" not in server.transcript()
+    with serve(CONSUMER, env=settings_of(CONSUMER, tmp_path)) as server:
+        server.wait_for("send_receipt: tea done")
