@@ -1,5 +1,6 @@
 """The statements of docs/recipes/thumbnails.md."""
 
+import resource
 import struct
 import zlib
 from collections.abc import Iterator
@@ -8,6 +9,7 @@ from io import BytesIO
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from PIL import Image
 
@@ -106,7 +108,20 @@ def test_a_damaged_picture_is_reported_at_its_address(server: Server):
     thumbnail = client.get(server.url + answer.headers["location"])
     assert answer.status_code == 202
     assert thumbnail.status_code == 422
-    assert thumbnail.json() == {"detail": "The picture is damaged."}
+    assert thumbnail.json() == {"detail": "No thumbnail could be made."}
+
+
+def test_a_picture_that_could_not_be_written_can_be_sent_again(server: Server):
+    """The disk is full: no thumbnail. The same picture, sent again when there is room, has one."""
+    process = psutil.Process(server.process.pid)
+    process.rlimit(psutil.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    location = upload(server, picture(1)).headers["location"]
+    server.wait_for("make_thumbnail: .* failed")
+    assert client.get(server.url + location).status_code == 422
+    process.rlimit(psutil.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+    upload(server, picture(1))
+    server.wait_for("make_thumbnail: .* done")
+    assert client.get(server.url + location).status_code == 200
 
 
 def test_an_unknown_picture_is_404(server: Server):

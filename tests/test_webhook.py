@@ -27,6 +27,8 @@ class Receiver(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Receive)
         self.answers: list[int] = []
+        self.refused = ""
+        """The item that gets `503`."""
         self.received: list[tuple[str, dict[str, object], bool]] = []
         """The id, the event, and whether the signature was right."""
 
@@ -44,7 +46,9 @@ class Receive(BaseHTTPRequestHandler):
         wanted = "v1," + base64.b64encode(digest).decode()
         right = hmac.compare_digest(self.headers["webhook-signature"], wanted)
         self.server.received.append((event_id, json.loads(body), right))
-        self.send_response(self.server.answers.pop(0) if self.server.answers else 204)
+        status = self.server.answers.pop(0) if self.server.answers else 204
+        refused = self.server.refused and self.server.refused in body.decode()
+        self.send_response(503 if refused else status)
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
@@ -108,6 +112,19 @@ def test_a_receiver_that_is_down_costs_the_client_nothing():
         server.wait_for("tell: .* given up")
         server.stop()
         assert not any("Exception in ASGI" in line.text for line in server.lines)
+
+
+@pytest.mark.slow
+def test_a_delivery_that_waits_for_its_next_attempt_holds_up_no_other(
+    server: Server, receiver: Receiver
+):
+    """Twelve events are refused and wait for another attempt: the thirteenth is delivered before any of them is given up."""
+    receiver.refused = "coffee"
+    for _ in range(12):
+        client.post(f"{server.url}/orders", json={"item": "coffee", "count": 1})
+    answer = client.post(f"{server.url}/orders", json=ORDER)
+    server.wait_for(f"tell: {answer.json()['event']} delivered")
+    assert "given up" not in server.transcript()
 
 
 @pytest.mark.slow

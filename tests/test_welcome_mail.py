@@ -1,6 +1,7 @@
 """The statements of docs/recipes/welcome-mail.md."""
 
 import asyncio
+import ssl
 import subprocess
 import sys
 from collections import Counter
@@ -11,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult
 
 from runner import Server, client, serve
 from runner.process import free_port, wait_until_it_listens
@@ -26,6 +29,8 @@ class Postbox:
     def __init__(self) -> None:
         self.mails: list[Message] = []
         self.attempts: list[str] = []
+        self.logins: list[tuple[bytes, bytes]] = []
+        self.goodbye = "221 Bye"
         self.answers: list[str] = []
         """What to answer to the next mails; then each is accepted."""
         self.open = self.most_open = self.together = 0
@@ -44,6 +49,15 @@ class Postbox:
             return self.answers.pop(0)
         self.mails.append(mail)
         return "250 OK"
+
+    async def handle_QUIT(self, server: Any, session: Any, envelope: Any) -> str:
+        return self.goodbye
+
+    def authenticate(
+        self, server: Any, session: Any, envelope: Any, mechanism: str, login: Any
+    ) -> AuthResult:
+        self.logins.append((login.login, login.password))
+        return AuthResult(success=True)
 
 
 @pytest.fixture
@@ -99,6 +113,46 @@ def test_later_is_tried_again_with_the_same_id(server: Server, postbox: Postbox)
     server.wait_for("welcome: mail sent to ada@example.com")
     assert len(postbox.attempts) == 3
     assert len(set(postbox.attempts)) == 1
+    assert len(postbox.mails) == 1
+
+
+def test_a_mail_that_was_accepted_is_not_sent_again(server: Server, postbox: Postbox):
+    """The mail server accepts the mail and says “later” to the goodbye: the mail is not sent a second time."""
+    postbox.goodbye = "421 too busy for that"
+    client.post(f"{server.url}/users", json=ADA)
+    server.wait_for("welcome: mail sent to ada@example.com")
+    assert len(postbox.mails) == 1
+
+
+def test_with_a_password_the_mail_is_sent_encrypted(postbox: Postbox, tmp_path: Path):
+    """With `SMTP_USER` and `SMTP_PASSWORD` it asks for encryption (STARTTLS, port 587), checks the certificate, and logs in. A certificate that it does not trust gets no password, and is not tried again."""
+    authority, stranger = trustme.CA(), trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "trusted.pem")
+    settings = {
+        "SMTP_USER": "shop",
+        "SMTP_PASSWORD": "tea",
+        "SSL_CERT_FILE": str(tmp_path / "trusted.pem"),
+    }
+    for issuer, printed in ((authority, "mail sent"), (stranger, "no mail")):
+        encrypted = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        issuer.issue_cert("127.0.0.1").configure_cert(encrypted)
+        smtp = Controller(
+            postbox,
+            hostname="127.0.0.1",
+            port=free_port(),
+            tls_context=encrypted,
+            require_starttls=True,
+            auth_required=True,
+            authenticator=postbox.authenticate,
+        )
+        smtp.start()
+        settings["SMTP_PORT"] = str(smtp.port)
+        with serve("examples.recipes.welcome_mail:app", env=settings) as server:
+            client.post(f"{server.url}/users", json=ADA)
+            server.wait_for(f"welcome: {printed} to ada@example.com")
+            assert "retry_scheduled" not in server.transcript()
+        smtp.stop()
+    assert postbox.logins == [(b"shop", b"tea")]
     assert len(postbox.mails) == 1
 
 

@@ -45,6 +45,7 @@ def make_thumbnail(data: bytes, picture_id: str) -> None:
 
 
 async def make_thumbnail_in_turn(data: bytes, picture_id: str) -> None:
+    (folder / f"{picture_id}.failed").unlink(missing_ok=True)
     try:
         if not (folder / f"{picture_id}.jpg").exists():
             await anyio.to_thread.run_sync(
@@ -70,7 +71,7 @@ def create_picture(
 def read_thumbnail(picture_id: PictureId) -> FileResponse:
     file = folder / f"{picture_id}.jpg"
     if (folder / f"{picture_id}.failed").exists():
-        raise HTTPException(422, "The picture is damaged.")
+        raise HTTPException(422, "No thumbnail could be made.")
     if not file.exists():
         raise HTTPException(404, "There is no thumbnail, or not yet.")
     return FileResponse(file)

@@ -6,6 +6,7 @@ import hmac
 import json
 import logging
 import os
+import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +20,7 @@ from fastapi import BackgroundTasks, FastAPI
 from pydantic import BaseModel, Field
 
 URL = os.environ.get("WEBHOOK_URL", "http://127.0.0.1:9000/")
-SECRET = os.environ.get("WEBHOOK_SECRET", "not a secret").encode()
+SECRET = os.environ.get("WEBHOOK_SECRET", secrets.token_hex()).encode()
 
 logger = logging.getLogger("webhook")
 at_once = anyio.CapacityLimiter(10)
@@ -62,14 +63,14 @@ async def deliver(event_id: str, body: bytes) -> None:
         "Webhook-Timestamp": sent_at,
         "Webhook-Signature": sign(event_id, sent_at, body),
     }
-    answer = await app.state.client.post(URL, content=body, headers=headers)
+    async with at_once:  # not during the waits between attempts
+        answer = await app.state.client.post(URL, content=body, headers=headers)
     answer.raise_for_status()
 
 
 async def tell(event_id: str, event: dict[str, object]) -> None:
     try:
-        async with at_once:
-            await deliver(event_id, json.dumps(event).encode())
+        await deliver(event_id, json.dumps(event).encode())
         print(f"tell: {event_id} delivered")
     except Exception:
         logger.exception("tell: %s given up: %s", event_id, event)

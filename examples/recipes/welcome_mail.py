@@ -3,8 +3,10 @@
 import logging
 import os
 import smtplib
+import ssl
+from contextlib import suppress
 from email.message import EmailMessage
-from email.utils import make_msgid
+from email.utils import formatdate, make_msgid
 from typing import Annotated
 
 import anyio.to_thread
@@ -14,6 +16,8 @@ from pydantic import BaseModel, StringConstraints
 
 SMTP_HOST = os.environ.get("SMTP_HOST", "127.0.0.1")
 SMTP_PORT = int(os.environ.get("SMTP_PORT", "1025"))
+SMTP_USER = os.environ.get("SMTP_USER", "")
+SMTP_PASSWORD = os.environ.get("SMTP_PASSWORD", "")
 
 app = FastAPI()
 logger = logging.getLogger("welcome_mail")
@@ -33,15 +37,22 @@ def passes_by_itself(error: Exception) -> bool:
         return all(code < 500 for code, _ in error.recipients.values())
     if isinstance(error, smtplib.SMTPResponseException):
         return error.smtp_code < 500
-    return isinstance(error, OSError) and not isinstance(
-        error, smtplib.SMTPNotSupportedError
-    )
+    never = (smtplib.SMTPNotSupportedError, ssl.SSLCertVerificationError)
+    return isinstance(error, OSError) and not isinstance(error, never)
 
 
 @stamina.retry(on=passes_by_itself, attempts=4, timeout=60, wait_initial=0.2)
 def send(message: EmailMessage) -> None:
-    with smtplib.SMTP(SMTP_HOST, SMTP_PORT, timeout=10) as server:
+    server = smtplib.SMTP(SMTP_HOST, SMTP_PORT, timeout=10)
+    try:
+        if SMTP_USER:
+            server.starttls(context=ssl.create_default_context())
+            server.login(SMTP_USER, SMTP_PASSWORD)
         server.send_message(message)
+        with suppress(smtplib.SMTPException, OSError):  # the mail is accepted
+            server.quit()
+    finally:
+        server.close()
 
 
 def write_welcome(user: User) -> EmailMessage:
@@ -49,9 +60,8 @@ def write_welcome(user: User) -> EmailMessage:
     message["From"] = "shop@example.com"
     message["To"] = user.email
     message["Subject"] = f"Welcome, {user.name}"
-    message["Message-ID"] = make_msgid(
-        domain="example.com"
-    )  # the same in every attempt
+    message["Date"] = formatdate()
+    message["Message-ID"] = make_msgid(domain="example.com")  # for all attempts
     message.set_content(f"Hello {user.name},\n\nyour account is ready.\n")
     return message
 

@@ -1,0 +1,120 @@
+"""The statements of docs/recipes/receive-webhooks.md."""
+
+import base64
+import hashlib
+import hmac
+import sqlite3
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from runner import Server, client, serve
+from runner.process import PYTHON, free_port, start
+
+TARGET = "examples.recipes.receive_webhooks:app"
+SECRET = "a secret of the tests"
+BODY = b'{"type": "order.paid",  "item": "tea"}'
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, str]:
+    return {"DATABASE": str(tmp_path / "events.db"), "WEBHOOK_SECRET": SECRET}
+
+
+@pytest.fixture
+def server(settings: dict[str, str]) -> Iterator[Server]:
+    with serve(TARGET, env=settings) as server:
+        yield server
+
+
+def send(
+    server: Server, event_id: str, *, body: bytes = BODY, age: int = 0, **changed: str
+) -> httpx.Response:
+    """Sign an event and send it; `changed` are headers that are not as they were signed."""
+    sent_at = str(int(time.time()) - age)
+    signed = f"{event_id}.{sent_at}.".encode() + BODY
+    digest = hmac.digest(SECRET.encode(), signed, hashlib.sha256)
+    headers = {
+        "Webhook-Id": event_id,
+        "Webhook-Timestamp": sent_at,
+        "Webhook-Signature": f"v1,{base64.b64encode(digest).decode()}",
+    }
+    headers |= {f"Webhook-{name.title()}": value for name, value in changed.items()}
+    encoded = {name: value.encode() for name, value in headers.items()}
+    return client.post(f"{server.url}/webhooks", content=body, headers=encoded)
+
+
+def rows(settings: dict[str, str], table: str) -> int:
+    with closing(sqlite3.connect(settings["DATABASE"])) as connection:
+        [(number,)] = connection.execute(f"select count(*) from {table}").fetchall()
+        return int(number)
+
+
+def test_an_event_is_handled_after_the_answer(server: Server, settings: dict[str, str]):
+    """A signed event gets `200`, and is handled."""
+    answer = send(server, "event-1")
+    server.wait_for("handle: event-1 done")
+    assert answer.status_code == 200
+    assert answer.json() == {"new": True}
+    assert rows(settings, "orders") == 1
+
+
+def test_an_event_that_comes_twice_is_handled_once(
+    server: Server, settings: dict[str, str]
+):
+    """The same event ten times, at once: each gets `200`, one is new, and it is handled once."""
+    with ThreadPoolExecutor(10) as threads:
+        answers = list(threads.map(lambda _: send(server, "event-1"), range(10)))
+    server.stop()
+    assert {answer.status_code for answer in answers} == {200}
+    assert sum(answer.json()["new"] for answer in answers) == 1
+    assert rows(settings, "orders") == 1
+
+
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [
+        ({"body": BODY.replace(b"  ", b" ")}, 401),
+        ({"signature": "v1,bm90aGluZw=="}, 401),
+        ({"signature": "v1,ü"}, 401),
+        ({"id": "event-2"}, 401),
+        ({"age": 301}, 401),
+        ({"timestamp": "now"}, 422),
+    ],
+    ids=["other bytes", "another", "no ASCII", "another id", "too old", "no time"],
+)
+def test_what_is_not_signed_so_is_refused(
+    server: Server, settings: dict[str, str], how: dict[str, Any], status: int
+):
+    """Other bytes, also the same JSON with one space less, another id, another signature and one that is older than five minutes get `401`, and nothing is kept."""
+    assert send(server, "event-1", **how).status_code == status
+    assert rows(settings, "events") == 0
+
+
+def test_what_was_answered_survives_a_kill(settings: dict[str, str]):
+    """The server is killed between answer and work: the next one handles the event when it starts."""
+    with serve(TARGET, env=settings) as server:
+        send(server, "event-1")
+        server.wait_for("handle: event-1 done")
+        server.kill()
+    with closing(sqlite3.connect(settings["DATABASE"])) as connection:
+        connection.execute("update events set done = 0")
+        connection.execute("delete from orders")
+        connection.commit()
+    with serve(TARGET, env=settings) as server:
+        server.wait_for("handle: event-1 done")
+    assert rows(settings, "orders") == 1
+
+
+def test_without_a_secret_it_does_not_start():
+    """Without `WEBHOOK_SECRET` the server does not start: with an empty one, anybody could sign."""
+    command = (*PYTHON, "uvicorn", TARGET, "--port", str(free_port()))
+    with start(command, ready="Waiting for application") as server:
+        server.wait_for("set WEBHOOK_SECRET")
+        assert server.wait() != 0
