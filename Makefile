@@ -13,7 +13,7 @@ engines := $(patsubst examples/%/requirements.txt,.cache/%,$(wildcard examples/*
 export NO_MKDOCS_2_WARNING := 1
 unexport PYTHONDONTWRITEBYTECODE # the tests start many processes
 
-.PHONY: help install serve new page test queues soak record latency bench audit constraints
+.PHONY: help install serve new page test queues soak record latency bench audit searches constraints
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -105,6 +105,9 @@ $(runtime): package.json constraints.txt $(wildcard button/*.* recording/*.py) |
 	    --python-version 3.14 --implementation cp --abi cp314 --abi none fastapi && \
 	  node button/build.mjs .cache/wheels $@ && touch $@; } >.cache/runtime.log 2>&1 \
 	|| echo "Run buttons: left out, their runtime could not be built, see .cache/runtime.log."
+
+searches: install ## Weigh the pages, so that each search of a front matter finds its page
+	@$(in_venv)python -m tests.weighing
 
 constraints: ## Move constraints.txt to the newest releases that pyproject.toml allows
 	rm -rf .venv

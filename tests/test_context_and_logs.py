@@ -1,11 +1,21 @@
 """The statements of docs/context-and-logs.md."""
 
 import json
+import os
 import re
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from subprocess import PIPE
+from typing import IO
 
 import pytest
 
-from runner import client, new_client, serve
+from runner import Server, client, new_client, serve
+from runner.process import PATIENCE, ROOT, free_port
+from tests.load import post_at_once
 
 
 @pytest.mark.parametrize("path", ["/async-endpoint", "/async-dependency"])
@@ -101,3 +111,112 @@ def test_the_task_of_a_plain_response_has_no_span():
         server.wait_for("send_receipt: trace")
         server.stop()
         assert not any("background_task" in line.text for line in server.lines)
+
+
+SAYS = "examples.context_and_logs.three_ways_to_say:app"
+
+
+def said(target: str) -> list[str]:
+    """What the task of this app says in the terminal."""
+    with serve(target) as server:
+        client.post(f"{server.url}/orders")
+        server.wait_for("send_receipt: warning")
+        server.stop()
+        return [line.text for line in server.lines if "send_receipt" in line.text]
+
+
+def test_an_info_line_is_not_shown():
+    """Under uvicorn `logger.info` of your own logger shows nothing, and `logger.warning` its bare text: uvicorn sets up its own loggers only."""
+    assert said(SAYS) == ["send_receipt: printed", "send_receipt: warning"]
+
+
+def test_with_one_line_of_configuration_it_is():
+    """With `logging.basicConfig(level="INFO")` both are shown, with level and logger."""
+    [printed, info, warning] = said("examples.context_and_logs.logging_set_up:app")
+    assert printed == "send_receipt: printed"
+    assert info.startswith("INFO:examples.context_and_logs")
+    assert warning.startswith("WARNING:examples.context_and_logs")
+
+
+def in_a_container(**env: str) -> "subprocess.Popen[bytes]":
+    """The app whose standard output is no terminal, but a pipe."""
+    command = [sys.executable, "-m", "uvicorn", SAYS, "--port", str(free_port())]
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=clean | env, stdout=PIPE, stderr=PIPE, bufsize=0
+    )
+
+
+def read_until(stream: IO[bytes] | None, text: bytes) -> bytes:
+    """What a pipe gives until it has given this."""
+    assert stream
+    read = b""
+    while text not in read:
+        more = stream.read(10_000)
+        assert more, read
+        read += more
+    return read
+
+
+def test_a_print_waits_in_a_pipe():
+    """Where standard output is a pipe, as in a container, what a task prints waits in a buffer, until uvicorn writes its next line there, or for ever if the process is stopped by `SIGTERM` before. What is logged comes at once."""
+    with in_a_container() as server:
+        address = read_until(server.stderr, b"Press CTRL").split(b"on ")[-1].split()[0]
+        url = f"{address.decode()}/orders"
+        client.post(url)
+        read_until(server.stderr, b"send_receipt: warning")
+        first = read_until(server.stdout, b"200 OK")
+        client.post(url)
+        read_until(server.stderr, b"send_receipt: warning")
+        second = read_until(server.stdout, b"200 OK")
+        server.terminate()
+        rest = server.communicate()[0]
+    assert b"printed" not in first
+    assert second.count(b"printed") == 1
+    assert b"printed" not in rest
+
+
+def test_with_PYTHONUNBUFFERED_it_does_not():
+    """With `PYTHONUNBUFFERED=1` a print comes at once."""
+    with in_a_container(PYTHONUNBUFFERED="1") as server:
+        address = read_until(server.stderr, b"Press CTRL").split(b"on ")[-1].split()[0]
+        client.post(f"{address.decode()}/orders")
+        read_until(server.stdout, b"send_receipt: printed")
+        server.terminate()
+        server.communicate()
+
+
+def test_a_span_of_your_own_belongs_to_the_trace_of_the_request():
+    """What `create_task` starts gets no span from FastAPI. One of your own belongs to the trace of the request, whose own span has ended by then."""
+    with serve("examples.context_and_logs.span_of_your_own:app") as server:
+        client.post(f"{server.url}/prices")
+        own = server.wait_for(" s refresh_prices ")
+        request = server.wait_for(" s POST /prices ")
+        assert "background_task" not in server.transcript()
+    assert own.text.split()[-1] == request.text.split()[-1]
+    assert request.time < own.time
+
+
+def receipts(server: Server) -> set[float]:
+    """What `/metrics` says of the counter when many ask at once."""
+    with ThreadPoolExecutor(20) as threads:
+        answers = threads.map(client.get, [f"{server.url}/metrics"] * 60)
+        texts = [answer.text for answer in answers]
+    return {float(re.findall(r"^receipts_sent_total (.*)", t, re.M)[0]) for t in texts}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shared", [False, True])
+def test_each_worker_counts_for_itself(shared: bool, tmp_path: Path):
+    """With two workers each counts for itself, and `/metrics` shows the counters of whichever answers. With `PROMETHEUS_MULTIPROC_DIR` every answer shows the sum."""
+    env = {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)} if shared else {}
+    target = "examples.context_and_logs.metrics:app"
+    with serve(target, "--workers", "2", env=env) as server:
+        post_at_once(server, "/orders", 41)  # odd: no two halves are the same
+        seen: set[float] = set()
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            seen = receipts(server)
+            if seen == {41} if shared else len(seen) == 2 and sum(seen) == 41:
+                break
+    assert seen == {41} if shared else len(seen) == 2 and sum(seen) == 41

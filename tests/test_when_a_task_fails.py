@@ -6,6 +6,7 @@ import queue
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import httpx
 import pytest
@@ -209,13 +210,39 @@ def test_what_is_logged_as_an_exception_reaches_sentry_with_its_request():
     assert event["request"]["url"].endswith("/orders")
 
 
-def test_sys_exit_in_a_def_task_does_not_stop_the_server():
-    """`sys.exit` in a `def` task is logged like any exception; the server lives on."""
+@pytest.mark.parametrize("path", ["/import", "/import-prices"])
+def test_sys_exit_in_a_task_does_not_stop_the_server(path: str):
+    """`sys.exit` in a task, `def` or `async def`, is logged like any exception; the server lives on."""
     with serve("examples.when_a_task_fails.system_exit:app") as server:
-        client.post(f"{server.url}/import")
+        client.post(server.url + path)
         server.wait_for("SystemExit: 1")
         answer = client.get(f"{server.url}/ping")
     assert answer.json() == {"message": "pong"}
+
+
+@pytest.mark.parametrize(
+    ("path", "status"), [("/exception", "running"), ("/everything", "failed")]
+)
+def test_a_cancellation_is_no_exception(path: str, status: str, tmp_path: Path):
+    """`except Exception` lets a cancellation through, such as that of `--timeout-graceful-shutdown`: the row stays at `running`. `except BaseException` catches it."""
+    row = tmp_path / "status"
+    target = "examples.when_a_task_fails.cancelled:app"
+    limit = ("--timeout-graceful-shutdown", "1")
+    with serve(target, *limit, env={"ROW": str(row)}) as server:
+        client.post(server.url + path)
+        server.wait_for("build_report: started")
+        server.stop()
+    assert row.read_text() == status
+
+
+def test_an_asgi_middleware_sees_the_exception_of_a_task():
+    """An ASGI middleware sees what a task raises, when the client has its `200`. An `http` middleware is done by then."""
+    with serve("examples.when_a_task_fails.seen_by_a_middleware:app") as server:
+        assert client.post(f"{server.url}/orders").status_code == 200
+        server.wait_for("ASGI middleware: /orders: the mail server refused")
+        printed = server.transcript()
+    assert "http middleware: nothing has failed" in printed
+    assert "http middleware: the task has failed" not in printed
 
 
 def test_the_failure_of_create_task_is_logged_only_when_the_task_is_collected():

@@ -1,11 +1,13 @@
 """The statements of docs/why-it-never-ran.md."""
 
+from pathlib import Path
+
 import pytest
 from websockets.sync.client import connect
 
 from runner import ServerError, client, serve
 from tests.older import serve_with_fastapi
-from tests.terminal import stop_and_read
+from tests.terminal import positions, stop_and_read
 
 
 def test_an_endpoint_that_raises_drops_its_tasks():
@@ -139,6 +141,93 @@ def test_without_it_the_client_may_send_one():
         answer = client.post(f"{server.url}/not-annotated", params=sent)
         server.wait_for("'str' object has no attribute 'add_task'")
     assert answer.status_code == 500
+
+
+def test_without_brackets_the_class_is_the_default():
+    """`background_tasks=BackgroundTasks`, with `=` in place of `:`, makes the class the default: every request is a 500, because a class has no list to add to."""
+    with serve("examples.why_it_never_ran.not_injected:app") as server:
+        answer = client.post(f"{server.url}/no-brackets")
+        server.wait_for("TypeError: .*missing 1 required positional argument")
+    assert answer.status_code == 500
+
+
+@pytest.mark.parametrize("where", ["TYPE_CHECKING", "a function"])
+def test_an_annotation_that_fastapi_cannot_look_up_is_a_422(where: str, tmp_path: Path):
+    """With `from __future__ import annotations`, a `BackgroundTasks` that is imported under `TYPE_CHECKING` or in a function is a required query parameter: every request gets `422`."""
+    endpoint = (
+        "def post(tasks: BackgroundTasks): tasks.add_task(print, 'send_receipt: done')"
+    )
+    inside = f"""
+def make_app():
+    from fastapi import BackgroundTasks, FastAPI
+    app = FastAPI()
+    @app.post("/orders")
+    {endpoint}
+    return app
+app = make_app()"""
+    checked = f"""
+from typing import TYPE_CHECKING
+from fastapi import FastAPI
+if TYPE_CHECKING:
+    from fastapi import BackgroundTasks
+app = FastAPI()
+@app.post("/orders")
+{endpoint}"""
+    code = checked if where == "TYPE_CHECKING" else inside
+    head = "from __future__ import annotations\n"
+    (tmp_path / "main.py").write_text(head + code)
+    top = head + "from fastapi import BackgroundTasks\n"
+    (tmp_path / "right.py").write_text(top + code)
+    with serve("main:app", cwd=tmp_path) as server:
+        answer = client.post(f"{server.url}/orders")
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == ["query", "tasks"]
+    with serve("right:app", cwd=tmp_path) as server:
+        assert client.post(f"{server.url}/orders").status_code == 200
+        server.wait_for("send_receipt: done")
+
+
+def test_fastapi_makes_its_own_class_whichever_is_asked_for():
+    """A subclass as the annotation is filled in too, with FastAPI's own class: your `add_task` is not called. A dependency that makes yours around the same list is."""
+    with serve("examples.why_it_never_ran.subclass:app") as server:
+        annotated = client.post(f"{server.url}/annotated").json()
+        depends = client.post(f"{server.url}/depends").json()
+        printed = stop_and_read(server, "add_task", "send_receipt")
+    assert annotated == {"tasks": "BackgroundTasks"}
+    assert depends == {"tasks": "LoggedTasks"}
+    assert printed == [
+        "send_receipt: done",
+        "add_task: send_receipt",
+        "send_receipt: done",
+    ]
+
+
+def test_a_list_at_module_level_runs_all_of_it_again():
+    """A `BackgroundTasks` at module level grows: each request runs the tasks of all before it again."""
+    with serve("examples.why_it_never_ran.kept:app") as server:
+        for order in (1, 2):
+            client.post(f"{server.url}/kept-tasks/{order}")
+        printed = stop_and_read(server, "send_receipt")
+    assert printed.count("send_receipt: 1") == 2
+
+
+def test_a_response_that_is_kept_keeps_the_tasks_of_its_first_request():
+    """A response that is made once and returned by each request keeps the tasks of its first: they run again, and new ones never."""
+    with serve("examples.why_it_never_ran.kept:app") as server:
+        for order in (1, 2):
+            client.post(f"{server.url}/kept-response/{order}")
+        printed = stop_and_read(server, "send_receipt")
+    assert printed == ["send_receipt: 1", "send_receipt: 1"]
+
+
+def test_a_call_in_place_of_a_function_runs_in_the_request():
+    """`add_task(send_receipt(7))` calls the function first: the response waits for it. Then what it has returned is no task, which the log says after a `200`."""
+    with serve("examples.why_it_never_ran.called_at_once:app") as server:
+        answer = client.post(f"{server.url}/orders/7")
+        server.wait_for("TypeError: the first argument must be callable")
+        done, answered = positions(server, "send_receipt: 7 done", "POST /orders/7")
+    assert answer.status_code == 200
+    assert done < answered
 
 
 def test_with_the_annotation_a_default_does_no_harm():

@@ -25,3 +25,9 @@ async def annotate_with_a_default(
 ) -> dict[str, int]:
     background_tasks.add_task(send_receipt)
     return {"will run": len(background_tasks.tasks)}
+
+
+@app.post("/no-brackets", responses={500: {"description": "The class is no list"}})
+async def forget_brackets(background_tasks: Any = BackgroundTasks) -> dict[str, int]:
+    background_tasks.add_task(send_receipt)
+    return {"never run": 1}

@@ -1,0 +1,21 @@
+"""With one line of configuration an info line is shown, with its level and logger."""
+
+import logging
+
+from fastapi import BackgroundTasks, FastAPI
+
+logging.basicConfig(level="INFO")
+app = FastAPI()
+logger = logging.getLogger(__name__)
+
+
+def send_receipt() -> None:
+    print("send_receipt: printed")
+    logger.info("send_receipt: info")
+    logger.warning("send_receipt: warning")
+
+
+@app.post("/orders")
+async def create_order(tasks: BackgroundTasks) -> dict[str, str]:
+    tasks.add_task(send_receipt)
+    return {"message": "Task has been queued"}
