@@ -1,12 +1,15 @@
 """The statements of docs/at-the-same-time.md."""
 
 import re
+from itertools import pairwise
 
 import httpx
+import psutil
 import pytest
 
 from recording.model import Recording, load
 from runner import Server, client, serve
+from tests.load import post_at_once
 from tests.terminal import positions, stop_and_read
 
 
@@ -167,3 +170,51 @@ def test_the_drain_has_a_limit_of_its_own(option: list[str]):
         asked = server.wait_for("Shutting down")
         given_up = server.wait_for("lifespan: out of time, 2 not even begun")
     assert given_up.time - asked.time > 1.5
+
+
+LABELS = "examples.at_the_same_time.limit_of_a_process:app"
+
+
+def test_a_limit_at_module_level_holds_for_all_requests():
+    """A semaphore at module level lets one task run at a time, of whichever request."""
+    with serve(LABELS) as server:
+        post_at_once(server, "/labels", 4)
+        server.wait_for("print_label: done", nth=4)
+        printed = stop_and_read(server, "print_label")
+    assert [line.split()[1] for line in printed] == ["started", "done"] * 4
+
+
+@pytest.mark.slow
+def test_each_worker_has_a_limit_of_its_own():
+    """With `--workers 2` two run at the same time: each process has a semaphore of its own."""
+    with serve(LABELS, "--workers", "2") as server:
+        server.wait_for("Application startup complete", nth=2)
+        overlap = False
+        while not overlap:  # until both workers have got a request
+            seen = len(server.lines)
+            post_at_once(server, "/labels", 6)
+            server.wait_for("print_label: done", nth=6, start=seen)
+            said = " ".join(line.text for line in server.lines[seen:])
+            events = re.findall(r"print_label: (started|done) by (\d+)", said)
+            overlap = any(
+                (first[0], second[0]) == ("started", "started")
+                and first[1] != second[1]
+                for first, second in pairwise(events)
+            )
+
+
+def test_tasks_that_wait_hold_their_arguments():
+    """Two hundred tasks that wait, with a megabyte each, make the process grow by more than 150 megabytes. Every client has had its `202`."""
+    with serve("examples.at_the_same_time.waiting_tasks:app") as server:
+        process = psutil.Process(server.process.pid)
+        label = {"content": bytes(1_000_000), "headers": {"Content-Type": "image/png"}}
+        client.post(f"{server.url}/labels", **label)
+        before = process.memory_info().rss
+        answers = {
+            client.post(f"{server.url}/labels", **label).status_code for _ in range(200)
+        }
+        grown = process.memory_info().rss - before
+        client.post(f"{server.url}/printer")
+        server.wait_for("print_label: 1000000 bytes", nth=201)
+    assert answers == {202}
+    assert grown > 150_000_000

@@ -110,3 +110,13 @@ def test_a_killed_process_takes_its_tasks_with_it():
         printed_after_restart = [line.text for line in server.lines]
     assert "send_receipt: done" not in printed
     assert not any("send_receipt" in text for text in printed_after_restart)
+
+
+def test_what_a_task_returns_is_thrown_away():
+    """`add_task` returns `None`, and what the task returns is thrown away. A result that the response needs is awaited in the endpoint, in a thread."""
+    text = {"text": "tea is ready"}
+    with serve("examples.background_tasks.result:app") as server:
+        thrown_away = client.get(f"{server.url}/thrown-away", params=text)
+        awaited = client.get(f"{server.url}/awaited", params=text)
+    assert thrown_away.json() == {"words": None}
+    assert awaited.json() == {"words": 3}

@@ -5,6 +5,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +15,7 @@ from signal import SIGINT, SIGKILL, SIGTERM, Signals
 import pytest
 
 from runner import Server, ServerError, client, serve
-from runner.process import ROOT, free_port, start
+from runner.process import PYTHON, ROOT, free_port, start
 from tests.orders import ask_until
 from tests.terminal import positions
 
@@ -180,6 +181,39 @@ def line_of(row: str) -> int:
     """The line of the page in which that row of the table is, counted from 1."""
     lines = PAGE.read_text().splitlines()
     return next(n for n, line in enumerate(lines, 1) if line.startswith(f"| {row} |"))
+
+
+@pytest.mark.slow
+def test_reload_waits_for_the_task_and_nobody_answers_meanwhile(tmp_path: Path):
+    """With `--reload` the new server starts when the old one's tasks have ended. A request that comes in between waits for both."""
+    with reload_of(tmp_path) as server:
+        client.post(f"{server.url}/async-def/5")
+        server.wait_for("work: started")
+        with ThreadPoolExecutor(1) as thread:
+            changed = thread.submit(change_the_file, server, tmp_path)
+            server.wait_for("Shutting down")
+            answer = client.get(f"{server.url}/openapi.json", timeout=60)
+            changed.result()
+        server.wait_for("GET /openapi.json")
+        done, started, answered = positions(
+            server, "work: done", "Started server process", "GET /openapi.json"
+        )
+    assert answer.status_code == 200
+    assert started < done < answered
+
+
+@pytest.mark.slow
+def test_with_workers_one_that_has_had_its_requests_is_replaced():
+    """`--limit-max-requests` ends the process. Alone, nobody starts it again; with `--workers 2` uvicorn starts another worker."""
+    alone = (*PYTHON, "uvicorn", TARGET, "--port", "0", "--limit-max-requests", "1")
+    with start(alone) as server:
+        client.get(f"{server.url}/openapi.json")
+        assert server.wait() == 0
+    with serve(TARGET, "--workers", "2", "--limit-max-requests", "1") as server:
+        server.wait_for("Application startup complete", nth=2)
+        client.get(f"{server.url}/openapi.json")
+        server.wait_for("Application startup complete", nth=3)
+        assert client.get(f"{server.url}/openapi.json").status_code == 200
 
 
 @pytest.mark.slow

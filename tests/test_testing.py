@@ -17,13 +17,15 @@ FILES = ROOT / "examples/testing"
 ADD = "tasks.add_task(send_receipt, mailer, order)"
 
 
-def run_published(folder: Path, *options: str, changes: dict[str, str]) -> str:
-    """Run the published tests on a changed copy of the app; the last line they print."""
+def run_published(
+    folder: Path, *options: str, changes: dict[str, str], file: str = "main.py"
+) -> str:
+    """Run the published tests on a changed copy of an app; the last line they print."""
     shutil.copytree(FILES, folder, dirs_exist_ok=True)
     for old, new in changes.items():
-        text = (folder / "main.py").read_text()
+        text = (folder / file).read_text()
         assert old in text
-        (folder / "main.py").write_text(text.replace(old, new))
+        (folder / file).write_text(text.replace(old, new))
     command = [sys.executable, "-m", "pytest", "-q", "-W", "error", *options]
     return subprocess.run(
         [*command, "-p", "no:cacheprovider"],
@@ -41,7 +43,7 @@ def run_published(folder: Path, *options: str, changes: dict[str, str]) -> str:
 @pytest.mark.slow
 def test_the_tests_of_this_page_pass(tmp_path: Path):
     """The tests shown here pass, with every warning an error."""
-    assert re.match(r"6 passed in ", run_published(tmp_path, changes={}))
+    assert re.match(r"11 passed in ", run_published(tmp_path, changes={}))
 
 
 @pytest.mark.slow
@@ -73,6 +75,41 @@ def test_only_a_server_notices_that_the_client_waits(tmp_path: Path):
     assert re.match("1 passed", run_published(tmp_path, *with_client, changes=changes))
     with_server = ["test_with_a_server.py"]
     assert re.match("1 failed", run_published(tmp_path, *with_server, changes=changes))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("file", "changes"),
+    [
+        ("prices.py", {"await asyncio.wait(app.state.running, timeout=5)": "pass"}),
+        ("prices.py", {"app.state.running.add(task)": "pass"}),
+        ("orders.py", {"with sessions.begin()": "with sessionmaker(engine).begin()"}),
+    ],
+    ids=["nobody waits", "nobody holds it", "the app's own database"],
+)
+def test_they_notice_a_wrong_app(tmp_path: Path, file: str, changes: dict[str, str]):
+    """Those of the other apps fail too: if nobody waits for what `create_task` has started, or if the task opens its session on the app's own database."""
+    line = run_published(tmp_path, f"test_{file}", changes=changes, file=file)
+    assert "1 failed" in line
+
+
+WITH_STREAM = """
+from fastapi.testclient import TestClient
+from main import app
+order = {"email": "ada@example.com", "item": "tea"}
+with TestClient(app).stream("POST", "/orders", json=order) as answer:
+    print(answer.status_code, flush=True)
+    answer.read()
+print("answered")
+"""
+
+
+@pytest.mark.slow
+def test_test_client_streams_the_answer_before_the_task_has_ended():
+    """With Starlette 1.10 `TestClient.stream` has the status before the task has ended. Reading the whole body waits for the task; leaving without that abandons it."""
+    assert run(WITH_STREAM) == f"202\n{SENT_FIRST}"
+    unread = WITH_STREAM.replace("answer.read()", "pass")
+    assert run(unread) == "202\nanswered\n"
 
 
 def run(script: str, *options: str) -> str:

@@ -1,5 +1,7 @@
 """The statements of docs/uploads-and-requests.md."""
 
+from pathlib import Path
+
 from runner import client, serve
 from tests.load import post_at_once
 from tests.older import serve_with_fastapi
@@ -83,3 +85,33 @@ def test_with_scope_function_max_concurrency_does_not_count_them():
     with serve("examples.uploads_and_requests.one_at_a_time:app") as server:
         assert post_at_once(server, "/brief", 2) == [200, 200]
         assert stop_and_read(server, "print_label")[:2] == ["print_label: started"] * 2
+
+
+def test_a_task_deletes_the_file_when_it_has_been_sent(tmp_path: Path):
+    """The task deletes the file when the whole of it has been sent, and also when the client leaves in the middle."""
+    target = "examples.uploads_and_requests.sent_and_deleted:app"
+    with serve(target, env={"EXPORTS": str(tmp_path)}) as server:
+        assert len(client.get(f"{server.url}/export").content) == 17_000_000
+        server.wait_for("delete: ")
+        with client.stream("GET", f"{server.url}/export") as response:
+            next(response.iter_bytes())
+        server.wait_for("delete: ", nth=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_that_is_gone_when_it_is_sent_is_a_500(tmp_path: Path):
+    """The endpoint's `with` ends before the file is sent: the response is a `500`, because the file does not exist."""
+    target = "examples.uploads_and_requests.sent_and_deleted:app"
+    with serve(target, env={"EXPORTS": str(tmp_path)}) as server:
+        assert client.get(f"{server.url}/gone-too-soon").status_code == 500
+        server.wait_for("RuntimeError: File at path .* does not exist")
+
+
+def test_the_dependencies_of_a_task_are_not_resolved():
+    """`Depends` in a task's own signature is not filled in: the task gets the marker itself. Take the value in the endpoint, and pass it on."""
+    with serve("examples.uploads_and_requests.not_resolved:app") as server:
+        client.post(f"{server.url}/not-resolved")
+        client.post(f"{server.url}/passed-on")
+        [marker, value] = stop_and_read(server, "send_receipt")
+    assert marker.startswith("send_receipt: Depends(")
+    assert value == "send_receipt: {'mail server': 'mail.example.com'}"
