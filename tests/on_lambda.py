@@ -10,10 +10,13 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
 from queue import Empty, Queue
 from signal import SIGCONT, SIGSTOP
 from threading import Event, Thread
 from typing import Any
+
+import pytest
 
 from runner import Server
 from runner.process import PATIENCE, PYTHON, start
@@ -80,6 +83,8 @@ def deployed(
     handler: str, *, freezes: bool = True, env: Mapping[str, str] | None = None
 ) -> Iterator[Function]:
     """Run a handler, such as ``examples.serverless.behind_mangum.handler``."""
+    if find_spec("awslambdaric") is None:
+        pytest.skip("needs awslambdaric, which has wheels for Linux only")
     function = Function(freezes)
 
     class RuntimeAPI(BaseHTTPRequestHandler):
