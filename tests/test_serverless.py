@@ -41,6 +41,14 @@ def test_on_lambda_the_client_waits_for_the_task():
     assert order == sorted(order)
 
 
+def test_under_uvicorn_the_same_app_answers_before_the_task_is_done():
+    """Under uvicorn the same app answers before the task is done."""
+    with serve("examples.serverless.behind_mangum:app") as server:
+        client.post(f"{server.url}/orders/tea")
+        received = time.monotonic()
+        assert received < server.wait_for("send_receipt: tea done").time
+
+
 def test_on_lambda_a_task_that_fails_is_a_success():
     """A task that raises is a line in the log: the client has its `202`, and for Lambda the invocation has succeeded."""
     with deployed(MANGUM) as function:
