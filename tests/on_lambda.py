@@ -57,6 +57,11 @@ class Function:
         """Until it has asked for an event where there is none."""
         assert self._asked.wait(PATIENCE), "the function asks for no event"
 
+    def remove(self) -> None:
+        """Kill it once it has asked for the next event: all that it printed has been read."""
+        self.wait_until_frozen()
+        self.process.kill()
+
     def next_event(self) -> dict[str, Any]:
         """For the runtime client, whose process stands still until there is one."""
         try:

@@ -64,7 +64,7 @@ def test_on_lambda_the_lifespan_begins_and_ends_with_each_event():
     with deployed(MANGUM) as function:
         for _ in range(2):
             function.invoke("POST", "/orders/tea")
-        function.wait_until_frozen()
+        function.remove()
         lines = [line.text for line in beginning_with(function.process, "lifespan")]
     assert lines == ["lifespan: begins", "lifespan: ends"] * 2
 
@@ -73,7 +73,7 @@ def test_with_lifespan_off_it_never_runs():
     """With `lifespan="off"` it never runs."""
     with deployed(WITHOUT_LIFESPAN) as function:
         answer = function.invoke("POST", "/orders/tea")
-        function.wait_until_frozen()
+        function.remove()
         assert not beginning_with(function.process, "lifespan")
     assert answer.content["statusCode"] == 202
 
@@ -95,7 +95,7 @@ def test_it_goes_on_in_the_next_event():
         order = positions(
             function.process, "receipt: tea started", "pages: page 3", "tea done"
         )
-        function.wait_until_frozen()
+        function.remove()
         pages = beginning_with(function.process, "export_pages")
     assert order == sorted(order)
     assert pages[0].text == "export_pages: page 1"
@@ -121,7 +121,7 @@ def test_a_thread_is_frozen_with_its_function_and_goes_on_in_the_next_event():
         begin = time.monotonic()
         time.sleep(FROZEN)
         function.invoke("POST", "/orders/tea")
-        function.wait_until_frozen()
+        function.remove()
         prices = beginning_with(function.process, "watch_prices")
     assert longest_gap(begin, prices) > FROZEN / 2
     assert numbers(prices) == [*range(1, len(prices) + 1)]
@@ -236,8 +236,7 @@ def test_behind_mangum_it_does_so_after_each_event():
         with deployed(f"examples.serverless.spans_sent.{handler}", env=LATE) as it:
             for _ in range(2):
                 it.invoke("POST", "/orders")
-            it.wait_until_frozen()
-            it.process.wait_for("send_receipt: done", nth=2)
+            it.remove()
             tasks = [x for x in it.process.lines if "background_task" in x.text]
         assert len(tasks) == expected
 
@@ -256,7 +255,9 @@ def deliver(*servers: Server, job: str) -> list[int]:
 
 
 def done(job: str, *servers: Server) -> int:
-    """How often the work of a job was done."""
+    """How often the work of a job was done, when the servers have been stopped."""
+    for server in servers:
+        server.stop()
     texts = [line.text for server in servers for line in server.lines]
     return texts.count(f"send_digest: {job} done")
 
