@@ -62,6 +62,8 @@ def draw(run: Run, now: float = 0) -> str:
     foot += _PRINTS if run.printed else 0
     svg = canvas(story(run), foot + _FOOT)
     _axis(svg, whole, foot)
+    for freeze in run.freezes:
+        _band(svg, freeze.start / whole, freeze.end / whole, foot, "frozen")
     moments = _moments(run)
     y = 0
     for lane, rows in lanes:
@@ -94,6 +96,8 @@ def story(run: Run) -> str:
             end = "loses" if e.error else end
             ends[end].append(f"{e.method} {e.path} {after}")
     first = " ".join(f"The client {end} {_and(of)}." for end, of in ends.items() if of)
+    frozen = [f"from {seconds(f.start)} to {seconds(f.end)}" for f in run.freezes]
+    first += f" The process is frozen {_and(frozen)}." if frozen else ""
     runs = []
     for call in run.calls:
         where = "on the" if call.lane == EVENT_LOOP else "in the"
@@ -152,6 +156,13 @@ def _bar(svg: Element, bar: _Bar, whole: float, y: int) -> None:
     short = end - start < 0.02  # seen however short it is
     width = "4" if short else _percent(bar.end - bar.start, whole)
     SubElement(svg, "rect", {**shape, "width": width})
+
+
+def _band(svg: Element, start: float, end: float, height: int, label: str) -> None:
+    at = {"x": _percent(start, 1), "width": _percent(end - start, 1), "y": "0"}
+    looks = {"fill": "currentColor", "fill-opacity": ".1", "height": str(height)}
+    SubElement(svg, "rect", {**at, **looks})
+    _text(svg, (start + end) / 2, 14, label, "time", anchor="middle")
 
 
 def _axis(svg: Element, whole: float, foot: int) -> None:

@@ -6,7 +6,7 @@ All times are in seconds, and those of a `Run` count from the sending of its fir
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -35,6 +35,8 @@ class Request:
     """Whether it is sent on the connection of the request before it."""
     leaves: bool = False
     """Whether the client goes away after that, without having read it."""
+    frozen: float = 0
+    """Seconds for which the server's process is stopped before it is sent."""
 
 
 @dataclass(frozen=True)
@@ -95,12 +97,21 @@ class Printed:
 
 
 @dataclass
+class Freeze:
+    """A time for which the server's process was stopped."""
+
+    start: float
+    end: float
+
+
+@dataclass
 class Run:
     """What happened when the requests of a scene were sent once."""
 
     exchanges: list[Exchange]
     calls: list[Call]
     printed: list[Printed]
+    freezes: list[Freeze] = field(default_factory=list)
 
 
 @dataclass

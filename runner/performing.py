@@ -9,11 +9,13 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from signal import SIGCONT, SIGSTOP
 
 import httpx
 
 from recording.model import (
     Exchange,
+    Freeze,
     MadeWith,
     Recording,
     Request,
@@ -34,7 +36,7 @@ def perform(scene: Scene) -> Recording:
         target = f"examples.{scene.example.replace('/', '.')}:app"
         command = (*PYTHON, "runner.watched", target)
         with start(command, env={"EVENTS": str(events)}) as server:
-            exchanges = _send(scene, server)
+            exchanges, freezes = _send(scene, server)
             if scene.until:
                 server.wait_for(scene.until)
             server.stop(timeout=30)  # uvicorn waits for running tasks
@@ -46,7 +48,8 @@ def perform(scene: Scene) -> Recording:
         exchange.sent = since(begin, exchange.sent)
         exchange.received = since(begin, exchange.received or 0)
         exchange.handed_over = handed[number]
-    run = Run(exchanges, calls(seen, begin), printed(seen, begin))
+    freezes = [Freeze(since(begin, f.start), since(begin, f.end)) for f in freezes]
+    run = Run(exchanges, calls(seen, begin), printed(seen, begin), freezes)
     versions = MadeWith.here("fastapi", "starlette", "uvicorn")
     return Recording(scene, versions, run, source_of(scene))
 
@@ -57,8 +60,9 @@ def source_of(scene: Scene) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 
-def _send(scene: Scene, server: Server) -> list[Exchange]:
-    """What each client saw, in seconds since the epoch."""
+def _send(scene: Scene, server: Server) -> tuple[list[Exchange], list[Freeze]]:
+    """What each client saw, and when it could see nothing, in seconds since the epoch."""
+    freezes: list[Freeze] = []
     with ExitStack() as stack:
         clients: list[httpx.Client] = []
         for request in scene.requests:
@@ -75,9 +79,19 @@ def _send(scene: Scene, server: Server) -> list[Exchange]:
             if request.same_connection:
                 exchanges[-1].result()  # or the connection is not free yet
             time.sleep(request.delay)
+            if request.frozen:
+                freezes.append(_freeze(server, request.frozen))
             sending = threads.submit(_exchange, clients[number], number, request)
             exchanges.append(sending)
-        return [exchange.result() for exchange in exchanges]
+        return [exchange.result() for exchange in exchanges], freezes
+
+
+def _freeze(server: Server, seconds: float) -> Freeze:
+    start = time.time()
+    server.process.send_signal(SIGSTOP)
+    time.sleep(seconds)
+    server.process.send_signal(SIGCONT)
+    return Freeze(start, time.time())
 
 
 def _exchange(client: httpx.Client, number: int, request: Request) -> Exchange:

@@ -254,6 +254,14 @@ _ALL = [
     ),
     Scene("after_the_stream/session_held", (_READ,) * 4, not_in_browser=_NO_DATABASE),
     Scene(
+        "serverless/answers_first",
+        (
+            Request("POST", "/exports"),
+            Request("GET", "/ping", after="export_pages: page 1", frozen=2),
+        ),
+        not_in_browser="there is no process to stop",
+    ),
+    Scene(
         "event_loop_errors/two_loops",
         (
             Request("POST", "/new-loop"),

@@ -10,7 +10,7 @@ from bench import __main__ as bench
 from bench import latency
 from recording import model
 from recording.figure import draw, story
-from recording.model import RECORDINGS, Recording, load, path_of
+from recording.model import RECORDINGS, Freeze, Recording, load, path_of
 from recording.shape import differences
 from runner.performing import perform
 from runner.scenes import SCENES
@@ -126,3 +126,10 @@ def test_the_text_alternative_tells_the_story():
         "send_welcome_email runs in the thread pool from 21 ms to 22 ms "
         "and fails with ConnectionError."
     )
+
+
+def test_a_time_for_which_the_process_is_frozen_is_shown_and_told():
+    run = load(Recording, "serverless/answers_first").run
+    run.freezes = [Freeze(0.5, 2.5)]
+    assert ">frozen</text>" in draw(run)
+    assert "The process is frozen from 0.5 s to 2.5 s." in story(run)
