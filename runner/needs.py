@@ -76,6 +76,9 @@ NEEDS = {
         worker=("taskiq", "worker", "examples.many_machines.tasks:broker"),
         ready="Listening started|Startup completed",
     ),
+    "what_is_lost/commit_or_enqueue_first": Needs(
+        service="rabbitmq", env={"RABBITMQ": RABBITMQ, "DATABASE": "{folder}/orders.db"}
+    ),
     "loops_in_the_app/consumer": Needs(service="rabbitmq", env={"RABBITMQ": RABBITMQ}),
     "loops_in_the_app/only_one": Needs(env={"LOCK_FILE": "{folder}/refresh.lock"}),
     "with_postgresql": Needs(
