@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
 
+import httpx
 import pytest
 
 from runner import Server, ServerError, client, serve
@@ -181,6 +182,33 @@ def line_of(row: str) -> int:
     """The line of the page in which that row of the table is, counted from 1."""
     lines = PAGE.read_text().splitlines()
     return next(n for n, line in enumerate(lines, 1) if line.startswith(f"| {row} |"))
+
+
+@pytest.mark.parametrize("sent", [SIGTERM, SIGINT])
+def test_a_task_that_is_told_ends_where_it_is(sent: Signals):
+    """Told by the signal, the task ends at its next step and says where it was; uvicorn waits for that and stops as always."""
+    with serve("examples.restarts.told:app") as server:
+        client.post(f"{server.url}/imports")
+        server.wait_for("import_pages: page 2")
+        server.stop(sent)
+        printed = server.transcript()
+    told = printed.index("import_pages: goes on at page")
+    assert told < printed.index("Application shutdown complete")
+
+
+def test_the_port_is_closed_while_tasks_still_run():
+    """After `SIGTERM` the port is closed at once, while the task still runs: who connects then is refused."""
+    with serve(TARGET) as server:
+        client.post(f"{server.url}/async-def/30")
+        server.wait_for("work: started")
+        server.process.send_signal(SIGTERM)
+        server.wait_for("Shutting down")
+        while True:
+            try:
+                client.get(f"{server.url}/openapi.json")
+            except httpx.TransportError:
+                break
+        assert "work: ended" not in server.transcript()
 
 
 @pytest.mark.slow

@@ -124,3 +124,17 @@ def test_three_o_clock_happens_once_on_every_day():
     """03:00 happens once on both days."""
     assert runs("2026-10-25", "3/0") == ["2026-10-25T03:00:00+01:00"]
     assert runs("2027-03-28", "3/0") == ["2027-03-28T03:00:00+02:00"]
+
+
+@pytest.mark.parametrize(
+    ("weekday", "named"),
+    [("0", "Monday"), ("sun", "Sunday"), ("6", "Sunday"), ("mon", "Monday")],
+)
+def test_the_weekday_0_is_monday(weekday: str, named: str):
+    """`0 3 * * 0`, which in cron is Sunday, is Monday in APScheduler 3, in `from_crontab` too. `sun` is Sunday in both."""
+    with serve("examples.schedules.weekdays:app") as server:
+        asked = {"crontab": f"0 3 * * {weekday}"}
+        answer = client.get(f"{server.url}/next-run", params=asked)
+        refused = client.get(f"{server.url}/next-run", params={"crontab": "at three"})
+    assert answer.json() == {"next_run": f"{named} 03:00"}
+    assert refused.status_code == 422
