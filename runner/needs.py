@@ -67,6 +67,7 @@ _DURABLE = Needs(env={"DATABASE": "{folder}/jobs.db"})
 NEEDS = {
     "durable_on_one_machine": _DURABLE,
     "durable_on_one_machine/workflows": Needs(env=_DURABLE.env, sqlite=(3, 42, 0)),
+    "serverless": _DURABLE,
     "many_machines": Needs(
         service="rabbitmq",
         env={
