@@ -263,6 +263,20 @@ def test_everything_looks_as_with_the_whole_style_of_material(
     assert [one for one, other in zip(*seen, strict=True) if one != other] == []
 
 
+@pytest.mark.parametrize(("scheme", "name"), [("light", "default"), ("dark", "slate")])
+def test_a_reader_who_prefers_dark_sees_dark_before_anything_moves(
+    browser: Browser, site_url: str, scheme: Literal["light", "dark"], name: str
+):
+    context = browser.new_context(base_url=site_url, color_scheme=scheme)
+    page = context.new_page()
+    for _ in range(2):  # the second time the choice is kept
+        page.goto("/multiple-tasks/")
+        assert page.evaluate("document.body.dataset.mdColorScheme") == name
+        move(page)
+        assert page.evaluate("document.body.dataset.mdColorScheme") == name
+    context.close()
+
+
 def load(page: Page, path: str) -> list[Response]:
     """Go to a page as a reader with a mouse, and wait until it loads nothing any more; return all it has loaded."""
     responses: list[Response] = []

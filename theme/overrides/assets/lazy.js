@@ -31,6 +31,8 @@
   }
 
   document.documentElement.classList.replace("no-js", "js") // shows the search
+  if (!__md_get("__palette") && matchMedia("(prefers-color-scheme: dark)").matches)
+    document.body.dataset.mdColorScheme = "slate" // as the script will, before it has a choice to keep
   first(["pointermove", "pointerdown", "keydown", "focusin", "scroll"]).then(() => {
     const script = document.createElement("script")
     script.src = document.querySelector("[data-later]").dataset.later
