@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from signal import SIGKILL
 
@@ -102,6 +102,46 @@ def test_a_byte_order_mark_and_further_columns_do_no_harm(server: Server):
 def test_an_unknown_import_is_404(server: Server):
     """An unknown import gets `404`."""
     assert client.get(f"{server.url}/imports/7").status_code == 404
+
+
+@pytest.fixture
+def hurried(database: Path) -> Iterator[Server]:
+    """The server, in which a writer waits for a second."""
+    env = {"DATABASE": str(database), "PATIENCE": "1"}
+    with serve(TARGET, env=env) as server:
+        yield server
+
+
+def test_while_somebody_else_writes_for_long_an_upload_is_503(
+    hurried: Server, database: Path
+):
+    """Somebody else writes for longer than that: an upload gets `503`, and is no import."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        answer = client.post(f"{hurried.url}/imports", files={"file": b"sku"})
+        other.execute("ROLLBACK")
+        assert answer.status_code == 503
+        assert other.execute("SELECT count(*) FROM imports").fetchone() == (0,)
+
+
+@pytest.mark.slow
+def test_an_import_that_has_waited_too_long_is_failed_and_says_so(
+    hurried: Server, database: Path
+):
+    """An import that has waited too long for its turn is `failed`; its report is written when the others let it, and counts exactly what is in the table."""
+    lines = "".join(f"a{n:06},Tea,{n}\n" for n in range(500_000))
+    address = upload(hurried, HEAD + lines)
+    with closing(sqlite3.connect(database, isolation_level=None, timeout=0)) as other:
+        while not other.in_transaction:  # between two transactions of the import
+            with suppress(sqlite3.OperationalError):
+                other.execute("BEGIN IMMEDIATE")
+        hurried.wait_for("sqlite3.OperationalError: database is locked")
+        other.execute("ROLLBACK")
+    hurried.wait_for("import_products: ")
+    answer = client.get(address).json()
+    assert answer["status"] == "failed"
+    assert answer["problems"] == ["internal error"]
+    assert answer["imported"] == len(products(database)) < 500_000
 
 
 @pytest.mark.slow

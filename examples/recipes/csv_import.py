@@ -4,7 +4,7 @@ import csv
 import logging
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from io import TextIOWrapper
 from tempfile import mkdtemp
 from typing import Annotated, BinaryIO, Literal
@@ -14,6 +14,7 @@ from fastapi import BackgroundTasks, FastAPI, HTTPException, Response, UploadFil
 from pydantic import BaseModel, Field, ValidationError
 
 DATABASE = os.environ.get("DATABASE") or f"{mkdtemp()}/db"
+PATIENCE = float(os.environ.get("PATIENCE", "30"))  # seconds that a writer waits
 COLUMNS = {"sku", "name", "cents"}
 
 app = FastAPI()
@@ -34,7 +35,7 @@ class Report(BaseModel):
 
 
 def connect() -> sqlite3.Connection:
-    return sqlite3.connect(DATABASE, timeout=30)
+    return sqlite3.connect(DATABASE, timeout=PATIENCE)
 
 
 with closing(connect()) as db:
@@ -47,6 +48,13 @@ def save(db: sqlite3.Connection, import_id: str, report: Report) -> None:
     values = (import_id, report.model_dump_json())
     db.execute("INSERT OR REPLACE INTO imports VALUES (?, ?)", values)
     db.commit()  # together with the products since the last time
+
+
+def save_the_end(db: sqlite3.Connection, import_id: str, report: Report) -> None:
+    for _ in range(10):
+        with suppress(sqlite3.OperationalError):  # others write for long
+            return save(db, import_id, report)
+    logger.error("import %s is %s, which nobody can read", import_id, report.status)
 
 
 def read_line(
@@ -86,17 +94,20 @@ def import_products(import_id: str, file: BinaryIO) -> None:
             logger.exception("import %s failed", import_id)
             report.status = "failed"
             report.problems.append("internal error")
-        save(db, import_id, report)
+        save_the_end(db, import_id, report)
     print(f"import_products: {report.imported} of {report.read} imported")
 
 
-@app.post("/imports", status_code=202, max_body_size=20_000_000)
+@app.post("/imports", status_code=202, max_body_size=20_000_000, responses={503: {}})
 def create_import(
     file: UploadFile, response: Response, tasks: BackgroundTasks
 ) -> dict[str, str]:
     import_id = uuid4().hex
-    with closing(connect()) as db:
-        save(db, import_id, Report())
+    try:
+        with closing(connect()) as db:
+            save(db, import_id, Report())
+    except sqlite3.OperationalError:
+        raise HTTPException(503, "The database is busy. Try again later.") from None
     tasks.add_task(import_products, import_id, file.file)
     response.headers["Location"] = f"/imports/{import_id}"
     return {"id": import_id}
