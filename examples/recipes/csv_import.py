@@ -54,23 +54,20 @@ def save_the_end(db: sqlite3.Connection, import_id: str, report: Report) -> None
     for _ in range(10):
         with suppress(sqlite3.OperationalError):  # others write for long
             return save(db, import_id, report)
-    logger.error("import %s is %s, which nobody can read", import_id, report.status)
+    logger.error("import %s could not save that it is %s", import_id, report.status)
 
 
-def read_line(
-    db: sqlite3.Connection, row: dict[str, str], report: Report, line: int
-) -> None:
+def read_line(db: sqlite3.Connection, row: object, report: Report, line: int) -> None:
     report.read += 1
     try:
-        product = Product.model_validate(row)
-        values = product.model_dump()
+        product = Product.model_validate(row).model_dump()
         db.execute(
-            "INSERT OR REPLACE INTO products VALUES (:sku, :name, :cents)", values
+            "INSERT OR REPLACE INTO products VALUES (:sku,:name,:cents)", product
         )
         report.imported += 1
     except ValidationError as error:
         if len(report.problems) < 100:
-            [first, *_] = error.errors()
+            first = error.errors()[0]
             report.problems.append(f"line {line}: {first['loc'][0]}: {first['msg']}")
 
 
@@ -115,9 +112,9 @@ def create_import(
 
 @app.get("/imports/{import_id}")
 def read_import(import_id: str) -> Report:
-    query = "SELECT report FROM imports WHERE id = ?"
     with closing(connect()) as db:
-        row = db.execute(query, (import_id,)).fetchone()
+        found = db.execute("SELECT report FROM imports WHERE id = ?", (import_id,))
+        row = found.fetchone()
     if row is None:
         raise HTTPException(404, f"There is no import {import_id}.")
     return Report.model_validate_json(row[0])
