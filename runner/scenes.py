@@ -13,11 +13,8 @@ _THUMBNAIL = Request("POST", "/thumbnail")
 _LATER_THUMBNAIL = replace(_THUMBNAIL, after="make_thumbnail: started", delay=0.5)
 _FOUR_THUMBNAILS = [_THUMBNAIL, _LATER_THUMBNAIL, _THUMBNAIL, _THUMBNAIL]
 
-_PING = Request("GET", "/ping", after="predict: started", delay=0.1)
-
 _NO_DATABASE = "the database library is not loaded there"
 _NO_CONNECTION = "there is no connection that could be slow"
-_NO_LOCK = "there is one thread, and no lock to let go of"
 _NO_THREADS = "there are no threads that could run out"
 
 _READ = Request("GET", "/answer")
@@ -233,14 +230,11 @@ _ALL = [
     ),
     Scene(
         "processes_and_programs/model",
-        (Request("POST", "/in-c/800"), _PING),
-        not_in_browser=_NO_LOCK,
-    ),
-    Scene(
-        "processes_and_programs/model",
-        (Request("POST", "/keeps-the-lock/800"), _PING),
-        name="processes_and_programs/keeps_the_lock",
-        not_in_browser=_NO_LOCK,
+        (
+            Request("POST", "/in-c/800"),
+            *[Request("GET", "/ping", after="predict: started", delay=0.2)] * 3,
+        ),
+        not_in_browser="there is one thread, and no lock to let go of",
     ),
     Scene(
         "heavy_work/three_ways",
