@@ -232,7 +232,7 @@ _ALL = [
         "processes_and_programs/model",
         (
             Request("POST", "/in-c/800"),
-            *[Request("GET", "/ping", after="predict: started", delay=0.2)] * 3,
+            *[Request("GET", "/ping", after="predict: started", delay=0.5)] * 3,
         ),
         not_in_browser="there is one thread, and no lock to let go of",
     ),

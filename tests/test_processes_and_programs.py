@@ -162,8 +162,10 @@ def send(*numbers: Signals) -> Callable[[Server], None]:
     return stop
 
 
+LIMITED = "`SIGTERM` with `--timeout-graceful-shutdown 1`"
 STOPS = {
     "`SIGTERM`": send(SIGTERM),
+    LIMITED: send(SIGTERM),
     "`SIGINT`, which is `Ctrl+C`": send(SIGINT),
     "`SIGINT` twice": send(SIGINT, SIGINT),
 }
@@ -193,7 +195,8 @@ def cells() -> list[tuple[str, str, str]]:
 @pytest.mark.parametrize(("row", "column", "text"), cells())
 def test_each_cell_of_the_table(row: str, column: str, text: str):
     """Each cell of the table: a server of its own, the thread at work, the signal sent, and what was printed until the process had ended."""
-    with serve(OWN_THREADS) as server:
+    options = ("--timeout-graceful-shutdown", "1") if row == LIMITED else ()
+    with serve(OWN_THREADS, *options) as server:
         seconds = 2 if text == "done" else 30  # not by a hair
         client.post(f"{server.url}/{COLUMNS[column]}/{seconds}")
         server.wait_for("work: started")
@@ -268,15 +271,25 @@ def test_with_the_guard_python_main_py_serves(tmp_path: Path):
 UNGUARDED = {GUARDED: "uvicorn.run(app)\n"}
 
 
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_without_the_guard_the_process_fails_in_its_bootstrapping_phase(
-    tmp_path: Path,
+    tmp_path: Path, method: str
 ):
-    """Without the guard the process that the pool has spawned imports `main.py`, starts the app once more, and with it a pool: `before the current process has finished its bootstrapping phase`. The server serves on with a `BrokenProcessPool`."""
-    with run_with_python(tmp_path, UNGUARDED) as server:
+    """Without the guard the process that the pool has spawned imports `main.py`, starts the app once more, and with it a pool: `before the current process has finished its bootstrapping phase`. The server serves on with a `BrokenProcessPool`. `forkserver` does the same."""
+    changes = {**UNGUARDED, '"spawn"': f'"{method}"'}
+    with run_with_python(tmp_path, changes) as server:
         server.wait_for("finished its bootstrapping phase")
         server.wait_for("Application startup failed")
         client.post(f"{server.url}/forecasts")
         server.wait_for("BrokenProcessPool")
+
+
+def test_without_the_guard_fork_works(tmp_path: Path):
+    """With `fork`, the default on Linux before Python 3.14, nothing is imported again, and the guard is not missed."""
+    changes = {**UNGUARDED, '"spawn"': '"fork"'}
+    with run_with_python(tmp_path, changes) as server:
+        client.post(f"{server.url}/forecasts")
+        server.wait_for("publish_forecast: 2053351")
 
 
 def test_without_the_guard_a_pool_that_starts_later_finds_the_port_taken(
