@@ -104,7 +104,7 @@ def test_a_kill_leaves_what_the_program_has_started(way: str, left: int):
     with serve(LEFT_BEHIND) as server:
         client.post(f"{server.url}/{way}")
         with started(server, 2) as found:
-            server.wait_for("script: ended")
+            server.wait_for("script: (given up|ended with -9)")
             ask_until(lambda: running(found), lambda now: len(now) <= 1, 30)
             assert len(running(found)) == left
 

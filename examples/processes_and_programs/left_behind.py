@@ -18,7 +18,7 @@ def run_script() -> None:
     print("script: started")
     with suppress(subprocess.TimeoutExpired):
         subprocess.run(SCRIPT, timeout=LIMIT)
-    print("script: ended")
+    print("script: given up")
 
 
 async def run_script_as_a_group() -> None:
@@ -31,8 +31,7 @@ async def run_script_as_a_group() -> None:
     finally:
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-        print("script: ended")
+        print(f"script: ended with {await process.wait()}")
 
 
 @app.post("/run")

@@ -2,6 +2,7 @@
 
 import asyncio
 import subprocess
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import BackgroundTasks, FastAPI, Path
@@ -29,24 +30,22 @@ async def transcode_on_the_loop(seconds: int) -> None:
     print("transcode: started")
     process = await asyncio.create_subprocess_exec(*ffmpeg(seconds))
     try:
-        async with asyncio.timeout(LIMIT):
-            code = await process.wait()
-        print(f"transcode: done, exit code {code}")
-    except TimeoutError:
-        print("transcode: killed")
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LIMIT):
+                await process.wait()
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+        code = await process.wait()
+        print("transcode: killed" if code else "transcode: done")
 
 
 async def transcode_and_look_away(seconds: int) -> None:
     process = await asyncio.create_subprocess_exec(*ffmpeg(seconds))
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(LIMIT):
             await process.wait()
-    except TimeoutError:
-        print("transcode: given up")
+    print("transcode: given up")
 
 
 @app.post("/def/{seconds}")
