@@ -221,6 +221,22 @@ _ALL = [
         not_in_browser="no lifespan starts the workers there",
     ),
     Scene(
+        "processes_and_programs/time_limit",
+        (
+            Request("POST", "/def/60"),
+            Request("GET", "/ping", after="transcode: started", delay=0.3),
+        ),
+        not_in_browser="it can start no programs",
+    ),
+    Scene(
+        "processes_and_programs/model",
+        (
+            Request("POST", "/in-c/800"),
+            *[Request("GET", "/ping", after="predict: started", delay=0.5)] * 3,
+        ),
+        not_in_browser="there is one thread, and no lock to let go of",
+    ),
+    Scene(
         "heavy_work/three_ways",
         (
             Request("POST", "/process-pool"),

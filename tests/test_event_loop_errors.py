@@ -1,6 +1,14 @@
 """The statements of docs/event-loop-errors.md."""
 
-from runner import client, serve
+import subprocess
+import sys
+from contextlib import AbstractContextManager
+
+import pytest
+
+from runner import Server, client, serve
+from runner.process import ROOT
+from tests.terminal import positions
 
 APP = "examples.event_loop_errors.two_loops:app"
 
@@ -43,3 +51,250 @@ def test_asyncio_run_in_an_async_task_fails_before_it_begins():
         server.wait_for("coroutine 'deliver' was never awaited")
         server.stop()
     assert "deliver: 200" not in server.transcript()
+
+
+ONE_CLIENT_IN_LOOPS = """
+import asyncio, httpx, sys
+client = httpx.AsyncClient()
+async def deliver():
+    return (await client.get(sys.argv[1])).status_code
+"""
+IN_EACH = (
+    ONE_CLIENT_IN_LOOPS
+    + """
+print(asyncio.run(deliver()))
+try:
+    asyncio.run(client.aclose())
+except RuntimeError as error:
+    print(error)
+"""
+)
+IN_ONE = (
+    ONE_CLIENT_IN_LOOPS
+    + """
+with asyncio.Runner() as runner:
+    print([runner.run(deliver()) for _ in range(3)])
+    runner.run(client.aclose())
+"""
+)
+ONE_CLIENT_EACH = """
+import asyncio, httpx, sys
+async def deliver():
+    async with httpx.AsyncClient() as client:
+        return (await client.get(sys.argv[1])).status_code
+print([asyncio.run(deliver()) for _ in range(3)])
+"""
+
+
+def printed(script: str, *arguments: str) -> str:
+    """Run a script with ``python``, every warning an error; all that it printed."""
+    command = [sys.executable, "-W", "error", "-c", script, *arguments]
+    ended = subprocess.run(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
+    return ended.stdout
+
+
+def test_a_client_cannot_be_closed_in_another_loop():
+    """A client that is closed in another loop than the one it was used in raises `Event loop is closed`, though all its requests have succeeded."""
+    with serve(APP) as server:
+        said = printed(IN_EACH, f"{server.url}/partner")
+    assert said.startswith("200\nEvent loop is closed\n")
+
+
+@pytest.mark.parametrize("script", [IN_ONE, ONE_CLIENT_EACH], ids=["runner", "each"])
+def test_in_a_worker_one_loop_or_a_client_for_each_loop_works(script: str):
+    """In a worker without a server, one `asyncio.Runner` for all jobs works with one client, and so does a client that each job opens and closes."""
+    with serve(APP) as server:
+        assert printed(script, f"{server.url}/partner") == "[200, 200, 200]\n"
+
+
+BOUND = "examples.event_loop_errors.bound_to_a_loop:app"
+
+
+def test_a_task_of_another_loop_cannot_be_awaited():
+    """A task, or another future, of the server's loop cannot be awaited in a loop of `asyncio.run`: `attached to a different loop`."""
+    with serve(BOUND) as server:
+        client.post(f"{server.url}/prices")
+        line = server.wait_for("RuntimeError: Task .* attached to a different loop")
+        assert "got Future" in line.text
+
+
+def test_a_lock_works_in_every_loop_as_long_as_nobody_waits():
+    """As long as nobody has to wait for it, a lock works in every loop."""
+    with serve(BOUND) as server:
+        for number, path in enumerate(
+            ("/catalogue", *["/catalogue-in-a-new-loop"] * 2)
+        ):
+            client.post(server.url + path)
+            server.wait_for("write_catalogue: done", nth=number + 1)
+
+
+def test_a_lock_belongs_to_the_loop_in_which_somebody_waited_first():
+    """It belongs to the first loop in which somebody had to wait. Who has to wait in another gets `is bound to a different event loop`."""
+    with serve(BOUND) as server:
+        for path in ("/catalogue", "/catalogue", "/catalogue-in-a-new-loop"):
+            client.post(server.url + path)
+        server.wait_for("RuntimeError: .* is bound to a different event loop")
+        server.wait_for("write_catalogue: done", nth=2)
+
+
+def test_who_waits_in_another_loop_first_is_never_woken():
+    """If the first who has to wait does so in another loop, it is worse: it is never woken, and from then on the lock fails in the server's loop."""
+    with serve(BOUND) as server:
+        client.post(f"{server.url}/catalogue")
+        client.post(f"{server.url}/catalogue-in-a-new-loop")
+        server.wait_for("write_catalogue: asked", nth=2)
+        server.wait_for("write_catalogue: done")
+        client.post(f"{server.url}/catalogue")
+        server.wait_for("RuntimeError: .* is bound to a different event loop")
+        said = [line.text for line in server.lines]
+    assert said.count("write_catalogue: done") == 1
+
+
+NO_LOOP = "examples.event_loop_errors.no_loop_here:app"
+
+
+def test_a_library_that_starts_a_loop_runs_in_a_def_task():
+    """A library that calls `asyncio.run` fails in an `async def` task and works in a `def` task."""
+    with serve(NO_LOOP) as server:
+        client.post(f"{server.url}/loop")
+        server.wait_for("cannot be called from a running event loop")
+        client.post(f"{server.url}/thread")
+        server.wait_for("call_in_a_thread: done")
+        server.stop()
+    assert "call_on_the_loop: done" not in server.transcript()
+
+
+def test_a_running_loop_cannot_be_run_again():
+    """`run_until_complete` in `async def` code raises `This event loop is already running`."""
+    with serve(NO_LOOP) as server:
+        client.post(f"{server.url}/old-loop")
+        server.wait_for("RuntimeError: This event loop is already running")
+
+
+def test_a_worker_thread_has_no_current_event_loop():
+    """`asyncio.get_event_loop()` in a `def` task raises `There is no current event loop in thread 'AnyIO worker thread'`."""
+    with serve(NO_LOOP) as server:
+        client.post(f"{server.url}/old-thread")
+        server.wait_for(
+            "RuntimeError: There is no current event loop in thread 'AnyIO worker thread'"
+        )
+
+
+def nested(*options: str) -> AbstractContextManager[Server]:
+    """Serve the example with ``nest_asyncio``, uvloop at hand."""
+    folder = ROOT / ".cache/event_loop_errors"
+    if not folder.exists():
+        pytest.skip("needs uvloop: make .cache/event_loop_errors")
+    return serve(
+        "examples.event_loop_errors.nested:app",
+        *options,
+        env={"PYTHONPATH": str(folder)},
+    )
+
+
+def test_nest_asyncio_cannot_patch_uvloop():
+    """With uvloop `nest_asyncio.apply()` raises `Can't patch loop of type`. In a `def` task, where no loop runs, the same call works."""
+    with nested() as server:
+        client.post(f"{server.url}/loop")
+        server.wait_for("ValueError: Can't patch loop of type <class 'uvloop.Loop'>")
+        client.post(f"{server.url}/thread")
+        server.wait_for("call_in_a_thread: done")
+
+
+def test_with_asyncios_loop_it_can():
+    """Under `uvicorn --loop asyncio` it works on the loop too."""
+    with nested("--loop", "asyncio") as server:
+        client.post(f"{server.url}/loop")
+        server.wait_for("call_on_the_loop: done")
+
+
+OWN_THREAD = "examples.event_loop_errors.from_own_thread:app"
+
+
+def test_a_thread_of_ones_own_needs_a_token_or_the_loop():
+    """In a thread that AnyIO has not started `from_thread.run` raises `NoEventLoopError`. With a token that the lifespan has taken it works, and so does `run_coroutine_threadsafe`."""
+    with serve(OWN_THREAD) as server:
+        client.post(f"{server.url}/readings")
+        server.wait_for("without_token: NoEventLoopError")
+        server.wait_for("with_token: saved")
+        server.wait_for("with_the_loop: saved")
+
+
+def test_on_the_loop_result_waits_for_itself():
+    """On the loop `run_coroutine_threadsafe(...).result()` waits for itself, here until its timeout of two seconds, and no request is answered meanwhile."""
+    with serve(OWN_THREAD) as server:
+        client.post(f"{server.url}/readings-on-the-loop")
+        client.get(f"{server.url}/ping")
+        gave_up, answered = positions(server, "with_the_loop: TimeoutError", "/ping")
+    assert gave_up < answered
+
+
+WITH_TEST_CLIENT = """
+import os, sys
+os.environ["PARTNER"] = sys.argv[1]
+from fastapi.testclient import TestClient
+from examples.event_loop_errors.client_in_the_lifespan import app
+def ask(client, path):
+    try:
+        return client.get(path).json()
+    except Exception as error:
+        return str(error)
+"""
+WITHOUT_WITH = (
+    WITH_TEST_CLIENT
+    + """
+client = TestClient(app)
+print([ask(client, sys.argv[2]) for _ in range(3)])
+"""
+)
+WITH_WITH = (
+    WITH_TEST_CLIENT
+    + """
+with TestClient(app) as client:
+    print([ask(client, sys.argv[2]) for _ in range(3)])
+"""
+)
+
+
+def test_without_with_each_request_of_a_test_client_has_a_loop_of_its_own():
+    """`TestClient(app)` makes a loop for each request; in `with TestClient(app) as client:` all have one."""
+    assert printed(WITHOUT_WITH, "", "/loops") == "[1, 2, 3]\n"
+    assert printed(WITH_WITH, "", "/loops") == "[1, 1, 1]\n"
+
+
+def test_a_client_made_at_import_fails_in_every_second_request_of_a_test_client():
+    """So with `TestClient(app)` a client made at import fails in every second request. In `with` it works."""
+    with serve(APP) as server:
+        asked = f"{server.url}/partner", "/made-at-import"
+        assert "[200, 'Event loop is closed', 200]\n" in printed(WITHOUT_WITH, *asked)
+        assert "[200, 200, 200]\n" in printed(WITH_WITH, *asked)
+
+
+def test_the_lifespan_runs_only_in_with():
+    """The lifespan, and the client that it makes, are there only in `with`: without it `request.state` has no `client`."""
+    with serve(APP) as server:
+        asked = f"{server.url}/partner", "/made-in-the-lifespan"
+        assert printed(WITH_WITH, *asked) == "[200, 200, 200]\n"
+        assert "no attribute 'client'" in printed(WITHOUT_WITH, *asked)
+
+
+def test_under_a_server_the_client_of_the_lifespan_serves_all_and_is_closed():
+    """Under a server the lifespan's client serves every request, and the server ends without a complaint."""
+    with serve(APP) as partner:
+        env = {"PARTNER": f"{partner.url}/partner"}
+        target = "examples.event_loop_errors.client_in_the_lifespan:app"
+        with serve(target, env=env) as server:
+            for _ in range(3):
+                answer = client.get(f"{server.url}/made-in-the-lifespan")
+                assert answer.json() == 200
+            server.stop()
+            said = server.transcript()
+    assert "Error" not in said
+    assert "Warning" not in said

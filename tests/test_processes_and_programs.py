@@ -1,0 +1,388 @@
+"""The statements of docs/processes-and-programs.md; its table is tested cell by cell."""
+
+import os
+import pickle
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from contextvars import copy_context
+from pathlib import Path
+from signal import SIGINT, SIGKILL, SIGTERM, Signals
+from statistics import median
+
+import psutil
+import pytest
+
+from runner import Server, client, serve
+from runner.process import ROOT, free_port, start
+from tests.orders import ask_until
+from tests.terminal import positions
+
+LEFT_BEHIND = "examples.processes_and_programs.left_behind:app"
+TIME_LIMIT = "examples.processes_and_programs.time_limit:app"
+
+
+def programs(server: Server) -> list[psutil.Process]:
+    """What the server has started and not waited for, and what that has started."""
+    return psutil.Process(server.process.pid).children(recursive=True)
+
+
+def running(found: list[psutil.Process]) -> list[psutil.Process]:
+    """Which of these run, and do not merely wait for somebody to notice their end."""
+    ended = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    left = []
+    for process in found:
+        with suppress(psutil.NoSuchProcess):
+            if process.is_running() and process.status() not in ended:
+                left.append(process)
+    return left
+
+
+@contextmanager
+def started(server: Server, number: int) -> Iterator[list[psutil.Process]]:
+    """Wait until so many programs run, the last of them `sleep`; at the end they are killed."""
+    found = ask_until(
+        lambda: programs(server),
+        lambda now: len(now) == number and now[-1].name() == "sleep",
+        30,
+    )
+    try:
+        yield found
+    finally:
+        for process in running(found):
+            process.kill()
+
+
+def end(server: Server, number: Signals) -> None:
+    """Send a signal and wait for the server's end, not for what else writes to its terminal."""
+    server.process.send_signal(number)
+    server.process.wait(30)
+
+
+def none(found: list[psutil.Process]) -> bool:
+    return not found
+
+
+@pytest.mark.parametrize("way", ["def", "async-def"])
+def test_at_its_limit_the_program_is_killed(way: str):
+    """At the limit the program is killed and waited for: no process is left, not even a zombie."""
+    with serve(TIME_LIMIT) as server:
+        client.post(f"{server.url}/{way}/60")
+        with started(server, 1):
+            server.wait_for("transcode: killed")
+            ask_until(lambda: programs(server), none, 30)
+        client.post(f"{server.url}/{way}/0")
+        server.wait_for("transcode: done")
+
+
+@pytest.mark.parametrize("way", ["def", "async-def"])
+def test_meanwhile_requests_are_answered(way: str):
+    """While the program runs, other requests are answered."""
+    with serve(TIME_LIMIT) as server:
+        client.post(f"{server.url}/{way}/60")
+        client.get(f"{server.url}/ping")
+        server.wait_for("transcode: killed")
+        answered, killed = positions(server, "GET /ping", "transcode: killed")
+    assert answered < killed
+
+
+def test_a_timeout_alone_ends_the_wait_and_not_the_program():
+    """`asyncio.timeout` alone ends the wait: the program runs on."""
+    with serve(TIME_LIMIT) as server:
+        client.post(f"{server.url}/timeout-alone/60")
+        with started(server, 1) as found:
+            server.wait_for("transcode: given up")
+            client.get(f"{server.url}/ping")
+            assert running(found)
+
+
+@pytest.mark.parametrize(("way", "left"), [("run", 1), ("group", 0)])
+def test_a_kill_leaves_what_the_program_has_started(way: str, left: int):
+    """At its limit `subprocess.run` kills the shell, and what the shell has started runs on. `killpg` ends both."""
+    with serve(LEFT_BEHIND) as server:
+        client.post(f"{server.url}/{way}")
+        with started(server, 2) as found:
+            server.wait_for("script: (given up|ended with -9)")
+            ask_until(lambda: running(found), lambda now: len(now) <= 1, 30)
+            assert len(running(found)) == left
+
+
+@pytest.mark.parametrize(
+    ("way", "left"), [("run", True), ("popen", True), ("group", False)]
+)
+def test_a_server_that_stops_leaves_its_programs_running(way: str, left: bool):
+    """At the limit of `--timeout-graceful-shutdown` the server leaves the programs of `subprocess.run` and `Popen` running. An `async def` task is cancelled, and its `finally` kills the group."""
+    with serve(LEFT_BEHIND, "--timeout-graceful-shutdown", "0") as server:
+        client.post(f"{server.url}/{way}")
+        with started(server, 2) as found:
+            end(server, SIGTERM)
+            assert bool(running(found)) == left
+
+
+@pytest.mark.parametrize(("way", "left"), [("popen", True), ("popen-timeout", False)])
+def test_a_program_behind_timeout_ends_though_the_server_was_killed(
+    way: str, left: bool
+):
+    """After a `SIGKILL` of the server a program runs on; one that was started by `timeout` ends at its limit, with all that it has started."""
+    with serve(LEFT_BEHIND) as server:
+        client.post(f"{server.url}/{way}")
+        with started(server, 2 if left else 3) as found:
+            end(server, SIGKILL)
+            assert running(found)
+            if not left:
+                ask_until(lambda: running(found), none, 15)
+
+
+@pytest.mark.parametrize(("way", "left"), [("popen", False), ("popen-timeout", True)])
+def test_ctrl_c_reaches_the_programs_too(way: str, left: bool):
+    """`Ctrl+C` in a terminal goes to the programs as well, unless they are in a group of their own."""
+    with serve(LEFT_BEHIND) as server:
+        client.post(f"{server.url}/{way}")
+        with started(server, 3 if left else 2) as found:
+            os.killpg(server.process.pid, SIGINT)
+            server.process.wait(30)
+            assert bool(running(found)) == left
+
+
+OWN_THREADS = "examples.processes_and_programs.own_threads:app"
+
+
+def send(*numbers: Signals) -> Callable[[Server], None]:
+    """Send the first, the next when it has been noticed; wait for the end."""
+
+    def stop(server: Server) -> None:
+        server.process.send_signal(numbers[0])
+        for number in numbers[1:]:
+            server.wait_for("Shutting down")
+            server.process.send_signal(number)
+        server.wait()
+
+    return stop
+
+
+LIMITED = "`SIGTERM` with `--timeout-graceful-shutdown 1`"
+STOPS = {
+    "`SIGTERM`": send(SIGTERM),
+    LIMITED: send(SIGTERM),
+    "`SIGINT`, which is `Ctrl+C`": send(SIGINT),
+    "`SIGINT` twice": send(SIGINT, SIGINT),
+}
+COLUMNS = {
+    "`Thread`": "thread",
+    "`Thread(daemon=True)`": "daemon",
+    "`submit`": "submit",
+    "`submit`, and `shutdown` in the lifespan": "submit-and-shutdown",
+}
+PAGE = ROOT / "docs/processes-and-programs.md"
+
+
+def cells() -> list[tuple[str, str, str]]:
+    """The row, the column and the text of each cell of the page's table."""
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
+    head, *rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in lines
+    ]
+    return [
+        (row[0], column, text)
+        for row in rows
+        for column, text in zip(head[1:], row[1:], strict=True)
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("row", "column", "text"), cells())
+def test_each_cell_of_the_table(row: str, column: str, text: str):
+    """Each cell of the table: a server of its own, the thread at work, the signal sent, and what was printed until the process had ended."""
+    options = ("--timeout-graceful-shutdown", "1") if row == LIMITED else ()
+    with serve(OWN_THREADS, *options) as server:
+        seconds = 2 if text == "done" else 30  # not by a hair
+        client.post(f"{server.url}/{COLUMNS[column]}/{seconds}")
+        server.wait_for("work: started")
+        STOPS[row](server)
+        said = [line.text for line in server.lines]
+    found = "done" if "work: done" in said else "lost"
+    assert "work: ended" in said or found == "lost"
+    assert found == text, f"docs/processes-and-programs.md: {row}, {column} is {found}"
+
+
+OWN_EXECUTOR = "examples.processes_and_programs.own_executor:app"
+
+
+def test_run_in_executor_and_submit_take_no_context_along():
+    """In `submit` and `run_in_executor` the request id is gone. `asyncio.to_thread`, `run_in_threadpool` and `copy_context().run` bring it."""
+    with serve(OWN_EXECUTOR) as server:
+        client.post(f"{server.url}/reports", headers={"x-request-id": "abc-1"})
+        server.wait_for("run_in_threadpool")
+        server.wait_for("] submit")
+        said = sorted(x.text for x in server.lines if x.text.startswith("["))
+    assert said == [
+        "[-] run_in_executor",
+        "[-] submit",
+        "[abc-1] asyncio.to_thread",
+        "[abc-1] copy_context",
+        "[abc-1] run_in_threadpool",
+    ]
+
+
+def test_a_context_cannot_be_pickled():
+    """Into another process it cannot go along: a context cannot be pickled. Pass the id as an argument."""
+    with pytest.raises(TypeError, match=r"cannot pickle '_contextvars.Context'"):
+        pickle.dumps(copy_context())
+
+
+def test_what_a_submitted_job_raises_is_never_told():
+    """What a job of `submit` raises is printed nowhere, not even at the end; a callback of its future tells it."""
+    with serve(OWN_EXECUTOR) as server:
+        client.post(f"{server.url}/prints")
+        client.post(f"{server.url}/prints-told")
+        server.wait_for("print_report: the printer is off")
+        server.stop()
+        told = [x.text for x in server.lines if "the printer is off" in x.text]
+    assert told == ["print_report: the printer is off"]
+
+
+GUARDED = 'if __name__ == "__main__":\n    uvicorn.run(app)\n'
+WARM_UP = "        app.state.pool.submit(os.getpid)"
+
+
+def run_with_python(
+    folder: Path, changes: dict[str, str]
+) -> AbstractContextManager[Server]:
+    """Run the example, changed, with ``python`` until it has begun, or failed to."""
+    text = (ROOT / "examples/processes_and_programs/guarded.py").read_text()
+    for old, new in changes.items():
+        assert old in text
+        text = text.replace(old, new)
+    assert "uvicorn.run(app)" in text
+    text = text.replace("uvicorn.run(app)", f"uvicorn.run(app, port={free_port()})")
+    (folder / "main.py").write_text(text)
+    return start([sys.executable, "main.py"], cwd=folder)
+
+
+def test_with_the_guard_python_main_py_serves(tmp_path: Path):
+    """With the guard `python main.py` serves, and the pool computes."""
+    with run_with_python(tmp_path, {}) as server:
+        client.post(f"{server.url}/forecasts")
+        server.wait_for("publish_forecast: 2053351")
+
+
+UNGUARDED = {GUARDED: "uvicorn.run(app)\n"}
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_without_the_guard_the_process_fails_in_its_bootstrapping_phase(
+    tmp_path: Path, method: str
+):
+    """Without the guard the process that the pool has spawned imports `main.py`, starts the app once more, and with it a pool: `before the current process has finished its bootstrapping phase`. The server serves on with a `BrokenProcessPool`. `forkserver` does the same."""
+    changes = {**UNGUARDED, '"spawn"': f'"{method}"'}
+    with run_with_python(tmp_path, changes) as server:
+        server.wait_for("finished its bootstrapping phase")
+        server.wait_for("Application startup failed")
+        client.post(f"{server.url}/forecasts")
+        server.wait_for("BrokenProcessPool")
+
+
+def test_without_the_guard_fork_works(tmp_path: Path):
+    """With `fork`, the default on Linux before Python 3.14, nothing is imported again, and the guard is not missed."""
+    changes = {**UNGUARDED, '"spawn"': '"fork"'}
+    with run_with_python(tmp_path, changes) as server:
+        client.post(f"{server.url}/forecasts")
+        server.wait_for("publish_forecast: 2053351")
+
+
+def test_without_the_guard_a_pool_that_starts_later_finds_the_port_taken(
+    tmp_path: Path,
+):
+    """If the pool is not used in the lifespan, the second server gets further, and finds the port taken: `address already in use`."""
+    changes = {**UNGUARDED, WARM_UP: ""}
+    with run_with_python(tmp_path, changes) as server:
+        client.post(f"{server.url}/forecasts")
+        server.wait_for("address already in use")
+        server.wait_for("BrokenProcessPool")
+
+
+MODEL = "examples.processes_and_programs.model:app"
+
+
+def seconds_of_a_ping(way: str) -> float:
+    """The median time of an answer while four predictions compute."""
+    with serve(MODEL) as server:
+        for _ in range(4):
+            client.post(f"{server.url}/{way}/600")
+        server.wait_for("predict: started", nth=4)
+        seconds = []
+        for _ in range(12):
+            began = time.perf_counter()
+            client.get(f"{server.url}/ping")
+            seconds.append(time.perf_counter() - began)
+        assert "predict: done" not in server.transcript()
+    return median(seconds)
+
+
+@pytest.mark.slow
+def test_a_library_that_lets_go_of_the_lock_delays_others_little():
+    """While four `def` tasks compute in a library that lets go of the lock, a request takes less than half of the time that it takes while four compute in Python."""
+    assert seconds_of_a_ping("in-c") < seconds_of_a_ping("in-python") / 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("way", "waits"), [("keeps-the-lock", True), ("in-c", False)])
+def test_a_call_in_c_that_keeps_the_lock_lets_nothing_through(way: str, waits: bool):
+    """A single call that keeps the lock, here `sum(range(n))`, lets nothing through, though it is in a thread: a request that comes meanwhile waits for its end. One that comes while `hashlib` computes does not."""
+    with serve(MODEL) as server:
+        client.post(f"{server.url}/{way}/400")
+        started = server.wait_for("predict: started")
+        client.get(f"{server.url}/ping")
+        answered = server.wait_for("GET /ping")
+        done = server.wait_for("predict: done")
+    half = (done.time - started.time) / 2
+    assert (answered.time - started.time > half) == waits
+
+
+LIMIT = ("--workers", "2", "--timeout-worker-healthcheck", "2")
+
+
+@pytest.mark.slow
+def test_a_worker_whose_lock_is_kept_too_long_is_killed():
+    """With `--workers` uvicorn kills a worker that does not answer its health check for 5 seconds (here 2): `Child process [...] died`. A call in C that keeps the lock so long is enough, and the task is lost."""
+    with serve(MODEL, *LIMIT) as server:
+        server.wait_for("Application startup complete", nth=2)
+        client.post(f"{server.url}/keeps-the-lock/5000")
+        server.wait_for("predict: started")
+        server.wait_for(r"Child process \[\d+\] died")
+        server.wait_for("Application startup complete", nth=3)
+        assert "predict: done" not in server.transcript()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["in-c", "in-python"])
+def test_a_worker_that_others_get_a_turn_in_lives(way: str):
+    """A computation of the same length that lets other threads run, in C or in Python, is left alone."""
+    with serve(MODEL, *LIMIT) as server:
+        server.wait_for("Application startup complete", nth=2)
+        began = time.monotonic()
+        client.post(f"{server.url}/{way}/800")
+        server.wait_for("predict: done", timeout=60)
+        assert time.monotonic() - began > 2
+        assert "died" not in server.transcript()
+
+
+def test_each_worker_loads_a_model_of_its_own():
+    """With `--workers 2` two processes load a model each."""
+    with serve(MODEL, "--workers", "2") as server:
+        server.wait_for("Application startup complete", nth=2)
+        said = "\n".join(line.text for line in server.lines)
+    loaded = re.findall(r"load_model: in process (\d+)", said)
+    assert len(loaded) == len(set(loaded)) == 2
+
+
+def test_a_limiter_of_one_lets_one_predict_at_a_time():
+    """With a `CapacityLimiter(1)` one prediction begins when the other has ended."""
+    with serve(MODEL) as server:
+        for _ in range(2):
+            client.post(f"{server.url}/one-at-a-time/100")
+        server.wait_for("predict: done", nth=2)
+        said = [x.text for x in server.lines if x.text.startswith("predict")]
+    assert said == ["predict: started", "predict: done"] * 2
