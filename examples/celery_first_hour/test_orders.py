@@ -44,8 +44,8 @@ def test_the_request_without_its_task(sent: list[Any]) -> None:
 
 
 def test_eager_swallows_what_the_task_raises(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue.conf, "task_always_eager", True)
+    monkeypatch.setitem(queue.conf, "task_always_eager", True)
     assert send_receipt.delay(7).status == "FAILURE"
-    monkeypatch.setattr(queue.conf, "task_eager_propagates", True)
+    monkeypatch.setitem(queue.conf, "task_eager_propagates", True)
     with pytest.raises(Exception, match="No row was found"):
         send_receipt.delay(7)

@@ -19,7 +19,7 @@ queue.conf.broker_transport_options = {
 
 @queue.task
 def remind(customer: int) -> None:
-    print(f"remind: {customer} at {datetime.now(UTC):%H:%M:%S}", flush=True)
+    print(f"remind: customer {customer} at {datetime.now(UTC):%H:%M:%S}", flush=True)
 
 
 app = FastAPI()

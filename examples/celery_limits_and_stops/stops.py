@@ -14,7 +14,7 @@ queue.conf.update(
     task_reject_on_worker_lost=True,
     worker_prefetch_multiplier=1,
     task_track_started=True,
-    worker_soft_shutdown_timeout=float(os.environ.get("SOFT", "0")),
+    worker_soft_shutdown_timeout=float(os.environ.get("SOFT_SHUTDOWN", "0")),
 )
 
 

@@ -1,4 +1,4 @@
-"""The soft limit is an exception in the job, the hard one kills its process: with prefork."""
+"""The soft limit is an exception in the job, the hard one ends its process: with prefork."""
 
 import os
 import time
@@ -25,8 +25,13 @@ def build_report(year: int) -> None:
 @queue.task(time_limit=1)
 def print_labels(year: int) -> None:
     print(f"print_labels: {year} started", flush=True)
-    time.sleep(3)  # stands in for a printer
-    print(f"print_labels: {year} done", flush=True)
+    try:
+        time.sleep(3)  # stands in for a printer
+        print(f"print_labels: {year} done", flush=True)
+    finally:
+        print(f"print_labels: {year} tidying up", flush=True)
+        time.sleep(3)  # stands in for a printer that answers slowly
+        print(f"print_labels: {year} tidied up", flush=True)
 
 
 app = FastAPI()
