@@ -16,6 +16,7 @@ from runner import Server, client, serve
 from runner.needs import NEEDS, start_worker
 from runner.process import ROOT
 from runner.services import Service
+from tests.copying import changed
 from tests.orders import ask_until
 from tests.services import new_database, postgresql_url
 
@@ -49,19 +50,6 @@ def a_worker(
     return start_worker(
         NEEDS["celery_first_hour"], module, settings, "--concurrency", "1", *options
     )
-
-
-def changed(
-    settings: dict[str, str], folder: Path, target: str, changes: dict[str, str]
-) -> dict[str, str]:
-    """Change a copy of an example, which is then the module `changed`; the settings for it."""
-    source = FILES / f"{target.removesuffix(':app').rpartition('.')[2]}.py"
-    text = source.read_text()
-    for old, new in changes.items():
-        assert old in text
-        text = text.replace(old, new)
-    (folder / "changed.py").write_text(text)
-    return settings | {"PYTHONPATH": f"{settings['PYTHONPATH']}:{folder}"}
 
 
 def post(server: Server, path: str) -> dict[str, str]:
@@ -382,6 +370,30 @@ def test_with_a_receiver_the_format_is_yours(settings: dict[str, str]):
         worker.wait_for("^printed tea$")
         worker.wait_for("^shop: logged tea$")
         worker.wait_for("^celery.app.trace: Task .* succeeded in")
+
+
+def test_get_in_a_task_is_refused(settings: dict[str, str], tmp_path: Path):
+    """A task that waits for another one with `result.get()` fails: `RuntimeError: Never call result.get() within a task!`"""
+    wait = {"time.sleep(2)": "send_receipt.delay(order_id).get()"}
+    env = changed(settings, tmp_path, APP, wait)
+    with serve("changed:app", env=env) as app, a_worker(env, "changed:app") as worker:
+        post(app, "/orders/tea")
+        worker.wait_for(r"RuntimeError: Never call result.get\(\) within a task!")
+        becomes(app, 1, "FAILURE")
+
+
+def test_depends_stays_what_it_is(settings: dict[str, str], tmp_path: Path):
+    """Nobody resolves a parameter `session=Depends(…)`: the task fails with `'Depends' object has no attribute 'get_one'`."""
+    depends = {
+        "order_id: int) -> None": "order_id: int, session=Depends(Session)) -> None",
+        "    with Session(engine) as session:\n        item": "    if True:\n        item",
+        "import FastAPI": "import Depends, FastAPI",
+    }
+    env = changed(settings, tmp_path, APP, depends)
+    with serve("changed:app", env=env) as app, a_worker(env, "changed:app") as worker:
+        post(app, "/orders/tea")
+        worker.wait_for("AttributeError: 'Depends' object has no attribute 'get_one'")
+        becomes(app, 1, "FAILURE")
 
 
 def run_tests(folder: Path, settings: dict[str, str], *changes: str) -> str:

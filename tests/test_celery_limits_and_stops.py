@@ -10,6 +10,7 @@ import pytest
 from runner import Server, client, serve
 from runner.needs import NEEDS, start_worker
 from runner.process import PYTHON, start
+from tests.copying import changed
 from tests.orders import ask_until, state
 
 pytestmark = [pytest.mark.slow, pytest.mark.queues]
@@ -270,6 +271,50 @@ def test_a_row_that_is_due_is_sent_once(settings: dict[str, str], tmp_path: Path
         worker.wait_for("received", nth=sum(sent) + 2)
         assert len(printed(worker, "send_due: customer")) == 10
         assert not printed(worker, "customer 99")
+
+
+EARLY = {
+    "    task_acks_late=True,\n": "",
+    "    task_reject_on_worker_lost=True,\n": "",
+    "    worker_prefetch_multiplier=1,\n": "",
+}
+SECOND = ("--hostname", "celery@second")
+
+
+def test_a_worker_reserves_jobs_that_wait(settings: dict[str, str], tmp_path: Path):
+    """With the defaults a worker with one process reserves the jobs behind the one that it runs. A second worker, which has nothing to do, does not get them."""
+    env = changed(settings, tmp_path, APP, EARLY)
+    with serve("changed:app", env=env) as app, a_worker(env, "changed:app") as first:
+        jobs = [post(app, f"/reports/202{number}") for number in range(3)]
+        first.wait_for("received", nth=3)
+        with a_worker(env, "changed:app", *SECOND) as second:
+            for job in jobs:
+                becomes(app, job, "SUCCESS")
+            assert len(printed(first, "build_report: .* done")) == 3
+            assert not printed(second, "received")
+
+
+def test_with_these_settings_an_idle_worker_takes_them(
+    app: Server, settings: dict[str, str]
+):
+    """With `task_acks_late` and `worker_prefetch_multiplier=1`, as above, the second worker takes the second job while the first one runs."""
+    with a_worker(settings) as first, a_worker(settings, APP, *SECOND) as second:
+        for number in range(2):
+            post(app, f"/reports/202{number}")
+        for worker in (first, second):
+            worker.wait_for("build_report: .* page 1$")
+            assert len(printed(worker, "received")) == 1
+
+
+def test_acks_late_is_no_retry(settings: dict[str, str], tmp_path: Path):
+    """A job that raises is a `FAILURE` and is not started again, `task_acks_late` or not."""
+    fail = {"time.sleep(0.1)": "raise ValueError"}
+    env = changed(settings, tmp_path, APP, fail)
+    with serve("changed:app", env=env) as app, a_worker(env, "changed:app") as worker:
+        failed, following = post(app, "/reports/2025"), post(app, "/reports/2026")
+        becomes(app, failed, "FAILURE")
+        becomes(app, following, "FAILURE")
+        assert len(printed(worker, "build_report: 2025, page 1")) == 1
 
 
 def seconds_of_eight(settings: dict[str, str], *names: str) -> float:
