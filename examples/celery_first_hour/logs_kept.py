@@ -10,7 +10,6 @@ from fastapi import FastAPI
 
 BROKER = os.environ.get("BROKER", "redis://127.0.0.1:6379")
 queue = Celery("shop", broker=BROKER)
-queue.conf.worker_redirect_stdouts = False
 log = logging.getLogger("shop")
 
 
