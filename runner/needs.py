@@ -6,7 +6,7 @@ import sqlite3
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runner.process import PYTHON, ROOT, Server, complete, start
@@ -62,6 +62,16 @@ class Needs:
         return ROOT / ".cache" / self.packages
 
 
+_CELERY = Needs(
+    service="redis",
+    env={"BROKER": _REDIS},
+    packages="celery",
+    worker=("celery", "--app", "{module}.queue", "worker", "--loglevel", "INFO"),
+    ready="celery@.* ready",
+)
+_CELERY_ON_A_FILE = replace(
+    _CELERY, env={**_CELERY.env, "DATABASE": "{folder}/shop.db"}
+)
 _DURABLE = Needs(env={"DATABASE": "{folder}/jobs.db"})
 
 NEEDS = {
@@ -89,13 +99,9 @@ NEEDS = {
         ready="Starting worker",
         prepare=(*_PROCRASTINATE, "schema", "--apply"),
     ),
-    "celery": Needs(
-        service="redis",
-        env={"BROKER": _REDIS},
-        packages="celery",
-        worker=("celery", "--app", "{module}.queue", "worker", "--loglevel", "INFO"),
-        ready="celery@.* ready",
-    ),
+    "celery": _CELERY,
+    "celery_first_hour": _CELERY_ON_A_FILE,
+    "celery_limits_and_stops": _CELERY_ON_A_FILE,
     "arq": Needs(
         service="redis",
         env={"REDIS": _REDIS},

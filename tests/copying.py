@@ -1,4 +1,4 @@
-"""A copy of the project, to be changed by a test."""
+"""Copies of the project, and of one example, to be changed by a test."""
 
 import shutil
 import subprocess
@@ -28,3 +28,16 @@ def copied(folder: Path, *, installed: bool = False) -> Path:
             if (ROOT / name).exists():
                 (folder / name).symlink_to(ROOT / name)
     return folder
+
+
+def changed(
+    settings: dict[str, str], folder: Path, target: str, changes: dict[str, str]
+) -> dict[str, str]:
+    """Change a copy of an example, which is then the module `changed`; the settings for it."""
+    module = target.removesuffix(":app").replace(".", "/")
+    text = (ROOT / f"{module}.py").read_text()
+    for old, new in changes.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    (folder / "changed.py").write_text(text)
+    return settings | {"PYTHONPATH": f"{settings['PYTHONPATH']}:{folder}"}

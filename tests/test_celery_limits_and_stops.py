@@ -1,0 +1,343 @@
+"""The statements of docs/celery-limits-and-stops.md."""
+
+import re
+import time
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+
+import pytest
+
+from runner import Server, client, serve
+from runner.needs import NEEDS, start_worker
+from runner.process import PYTHON, start
+from tests.copying import changed
+from tests.orders import ask_until, state
+
+pytestmark = [pytest.mark.slow, pytest.mark.queues]
+
+APP = "examples.celery_limits_and_stops.stops:app"
+TIME_LIMITS = "examples.celery_limits_and_stops.time_limits:app"
+REMINDERS = "examples.celery_limits_and_stops.reminders:app"
+DUE_ROWS = "examples.celery_limits_and_stops.due_rows:app"
+RATE_LIMIT = "examples.celery_limits_and_stops.rate_limit:app"
+
+SOFT = {"REMAP_SIGTERM": "SIGQUIT", "SOFT_SHUTDOWN": "1"}
+
+
+def a_worker(
+    settings: dict[str, str], target: str = APP, *options: str
+) -> AbstractContextManager[Server]:
+    """A worker with one process, unless the options say something else."""
+    module = target.removesuffix(":app")
+    return start_worker(
+        NEEDS["celery_limits_and_stops"],
+        module,
+        settings,
+        *("--concurrency", "1"),
+        *options,
+    )
+
+
+def post(server: Server, path: str) -> str:
+    """The id of the job, if the answer names one."""
+    answer = client.post(server.url + path)
+    assert answer.status_code == 202
+    return str((answer.json() or {}).get("job"))
+
+
+def becomes(server: Server, job: str, status: str) -> None:
+    ask_until(lambda: state(server, job)["status"], lambda now: now == status, 60)
+
+
+def printed(server: Server, pattern: str) -> list[float]:
+    """When something was printed in which that is found."""
+    return [line.time for line in server.lines if re.search(pattern, line.text)]
+
+
+def cancel(server: Server, job: str, query: str = "") -> None:
+    assert client.delete(f"{server.url}/jobs/{job}{query}").status_code == 202
+
+
+def test_a_waiting_job_is_revoked(app: Server, settings: dict[str, str]):
+    """A job that waits is `REVOKED` when a worker takes it, and not started."""
+    with a_worker(settings) as worker:
+        first, second = post(app, "/reports/2025"), post(app, "/reports/2026")
+        worker.wait_for("2025, page 1")
+        cancel(app, second)
+        becomes(app, second, "REVOKED")
+        worker.wait_for("2025 done")
+        becomes(app, first, "SUCCESS")
+        assert not printed(worker, "build_report: 2026")
+
+
+def test_a_running_job_goes_on(app: Server, settings: dict[str, str]):
+    """A job that runs goes on to its end, and is a `SUCCESS`."""
+    with a_worker(settings) as worker:
+        job = post(app, "/reports/2026")
+        worker.wait_for("2026, page 1")
+        cancel(app, job)
+        worker.wait_for("Tasks flagged as revoked")
+        worker.wait_for("2026 done")
+        becomes(app, job, "SUCCESS")
+
+
+def test_terminate_kills_the_process(app: Server, settings: dict[str, str]):
+    """With `terminate=True` its process is killed: the job is `REVOKED`, is not started again, and a new process takes the next."""
+    with a_worker(settings) as worker:
+        killed = post(app, "/reports/2025")
+        worker.wait_for("ForkPoolWorker-1.* 2025, page 1")
+        cancel(app, killed, "?kill=true")
+        becomes(app, killed, "REVOKED")
+        becomes(app, post(app, "/reports/2026"), "SUCCESS")
+        assert printed(worker, "ForkPoolWorker-2.* 2026 done")
+        assert not printed(worker, "2025 done")
+        assert len(printed(worker, "2025, page 1$")) == 1
+
+
+def test_with_threads_terminate_does_nothing(app: Server, settings: dict[str, str]):
+    """With `--pool threads` the worker prints a `NotImplementedError`, and the job goes on."""
+    with a_worker(settings, APP, "--pool", "threads") as worker:
+        job = post(app, "/reports/2026")
+        worker.wait_for("2026, page 1")
+        cancel(app, job, "?kill=true")
+        worker.wait_for("NotImplementedError.*does not implement kill_job")
+        worker.wait_for("2026 done")
+        becomes(app, job, "SUCCESS")
+
+
+def test_a_revocation_is_forgotten(app: Server, settings: dict[str, str]):
+    """Revoked while no worker runs, a job is done by the worker that starts next."""
+    job = post(app, "/reports/2026")
+    cancel(app, job)
+    with a_worker(settings):
+        becomes(app, job, "SUCCESS")
+
+
+def test_the_soft_limit_is_an_exception(settings: dict[str, str]):
+    """After `soft_time_limit` the job gets a `SoftTimeLimitExceeded`, and tidies up. Raised on, it makes the job a `FAILURE`."""
+    with (
+        serve(TIME_LIMITS, env=settings) as app,
+        a_worker(settings, TIME_LIMITS) as worker,
+    ):
+        job = post(app, "/reports/2026")
+        worker.wait_for("build_report: 2026 takes too long")
+        becomes(app, job, "FAILURE")
+        assert state(app, job)["result"] == "SoftTimeLimitExceeded()"
+        assert not printed(worker, "build_report: 2026 done")
+
+
+def test_the_hard_limit_ends_the_process(settings: dict[str, str]):
+    """After `time_limit` the job is a `FAILURE`, `TimeLimitExceeded`, and its process is ended: a `finally` begins, and is killed if it takes long. A new process takes the next job."""
+    with (
+        serve(TIME_LIMITS, env=settings) as app,
+        a_worker(settings, TIME_LIMITS) as worker,
+    ):
+        job = post(app, "/labels/2026")
+        worker.wait_for("ForkPoolWorker-1.*print_labels: 2026 started")
+        becomes(app, job, "FAILURE")
+        assert state(app, job)["result"].startswith("TimeLimitExceeded")
+        again = post(app, "/labels/2027")
+        worker.wait_for("ForkPoolWorker-2.*print_labels: 2027 started")
+        becomes(app, again, "FAILURE")
+        assert printed(worker, "print_labels: 2026 tidying up")
+        assert not printed(worker, "print_labels: .*(done|tidied up)")
+
+
+@pytest.mark.parametrize("pool", ["threads", "solo"])
+def test_other_pools_have_no_limits(settings: dict[str, str], pool: str):
+    """With `--pool threads` or `solo` neither limit does anything: both jobs are done."""
+    with (
+        serve(TIME_LIMITS, env=settings) as app,
+        a_worker(settings, TIME_LIMITS, "--pool", pool),
+    ):
+        jobs = [post(app, "/reports/2026"), post(app, "/labels/2026")]
+        for job in jobs:
+            becomes(app, job, "SUCCESS")
+
+
+def test_each_process_is_replaced(app: Server, settings: dict[str, str]):
+    """With `--max-tasks-per-child 1` each job has a process of its own, and what the last one kept in memory is given back."""
+    with a_worker(settings, APP, "--max-tasks-per-child", "1") as worker:
+        for year in (1, 2):
+            becomes(app, post(app, f"/reports/202{year}"), "SUCCESS")
+            assert printed(worker, f"ForkPoolWorker-{year}.* 202{year} done")
+
+
+def test_sigterm_waits_for_the_running_job(app: Server, settings: dict[str, str]):
+    """`SIGTERM` is a warm shutdown: no new job is taken, the running one is done, however long that takes."""
+    with a_worker(settings) as worker:
+        jobs = [post(app, "/reports/2025"), post(app, "/reports/2026")]
+        worker.wait_for("2025, page 1")
+        assert worker.stop() == 0
+        assert printed(worker, "Warm shutdown")
+        assert printed(worker, "2025 done")
+        assert not printed(worker, "build_report: 2026")
+    assert [state(app, job)["status"] for job in jobs] == ["SUCCESS", "PENDING"]
+
+
+def test_a_soft_shutdown_hands_the_job_to_the_next(
+    app: Server, settings: dict[str, str]
+):
+    """With `REMAP_SIGTERM=SIGQUIT` and a soft shutdown of one second a job of three is cut off, put back, and started again by the next worker, at once and not after the `visibility_timeout`."""
+    with a_worker(settings | SOFT) as worker:
+        job = post(app, "/reports/2026")
+        worker.wait_for("2026, page 1$")
+        assert worker.stop() == 0
+        assert printed(worker, "Initiating Soft Shutdown, terminating in 1.0 seconds")
+        assert printed(worker, "Restoring 1 unacknowledged message")
+        assert not printed(worker, "2026 done")
+    with a_worker(settings):
+        becomes(app, job, "SUCCESS")
+
+
+def test_it_waits_out_the_soft_shutdown(app: Server, settings: dict[str, str]):
+    """With seven seconds for the soft shutdown the job is done, and not started again. The worker waits out the seven seconds nevertheless, and takes no other job."""
+    with a_worker(settings | SOFT | {"SOFT_SHUTDOWN": "7"}) as worker:
+        job, next_job = post(app, "/reports/2025"), post(app, "/reports/2026")
+        worker.wait_for("2025, page 1$")
+        stopped = time.monotonic()
+        assert worker.stop() == 0
+        assert time.monotonic() - stopped >= 7
+        assert printed(worker, "2025 done")
+        assert not printed(worker, "build_report: 2026")
+    with a_worker(settings) as worker:
+        becomes(app, next_job, "SUCCESS")
+        assert not printed(worker, "build_report: 2025")
+    assert state(app, job)["status"] == "SUCCESS"
+
+
+def test_without_the_remap_there_is_no_soft_shutdown(
+    app: Server, settings: dict[str, str]
+):
+    """Without `REMAP_SIGTERM` the same setting changes nothing: `SIGTERM` waits for the job."""
+    with a_worker(settings | {"SOFT_SHUTDOWN": "1"}) as worker:
+        post(app, "/reports/2026")
+        worker.wait_for("2026, page 1$")
+        assert worker.stop() == 0
+        assert not printed(worker, "Soft Shutdown")
+        assert printed(worker, "2026 done")
+
+
+def test_a_delay_beyond_the_visibility_timeout_runs_again_and_again(
+    settings: dict[str, str],
+):
+    """With a `visibility_timeout` of two seconds a reminder for in six is sent more than once, though nothing failed."""
+    short = settings | {"VISIBILITY_TIMEOUT": "2"}
+    with (
+        serve(REMINDERS, env=settings) as app,
+        a_worker(short, REMINDERS) as worker,
+    ):
+        post(app, "/reminders/7?seconds=6")
+        worker.wait_for("remind: customer 7", nth=2)
+
+
+def test_a_shorter_delay_runs_once(settings: dict[str, str]):
+    """With one of an hour it is sent once."""
+    with (
+        serve(REMINDERS, env=settings) as app,
+        a_worker(settings, REMINDERS) as worker,
+    ):
+        post(app, "/reminders/7?seconds=4")
+        worker.wait_for("remind: customer 7")
+        post(app, "/reminders/8?seconds=1")
+        worker.wait_for("remind: customer 8")
+        assert len(printed(worker, "remind: customer 7")) == 1
+        assert len(printed(worker, "received")) == 2
+
+
+def a_beat(
+    settings: dict[str, str], folder: Path, name: str
+) -> AbstractContextManager[Server]:
+    command = (*PYTHON, "celery", "--app", DUE_ROWS.replace(":app", ".queue"))
+    options = ("beat", "--schedule", str(folder / name), "--loglevel", "INFO")
+    return start((*command, *options), env=settings, ready="beat: Starting")
+
+
+def test_a_row_that_is_due_is_sent_once(settings: dict[str, str], tmp_path: Path):
+    """Two beats, by mistake, make twice as many jobs, and two processes look at once: each reminder is sent once, and none before it is due."""
+    with (
+        serve(DUE_ROWS, env=settings) as app,
+        a_worker(settings, DUE_ROWS, "--concurrency", "2") as worker,
+        a_beat(settings, tmp_path, "first") as first,
+        a_beat(settings, tmp_path, "second") as second,
+    ):
+        for customer in range(1, 11):
+            post(app, f"/reminders/{customer}?seconds=2")
+        post(app, "/reminders/99?seconds=1000")
+        worker.wait_for("send_due: customer", nth=10)
+        sent = [len(printed(beat, "Sending due task")) for beat in (first, second)]
+        for beat, so_far in zip((first, second), sent, strict=True):
+            beat.wait_for("Sending due task", nth=so_far + 2)
+        worker.wait_for("received", nth=sum(sent) + 2)
+        assert len(printed(worker, "send_due: customer")) == 10
+        assert not printed(worker, "customer 99")
+
+
+EARLY = {
+    "    task_acks_late=True,\n": "",
+    "    task_reject_on_worker_lost=True,\n": "",
+    "    worker_prefetch_multiplier=1,\n": "",
+}
+SECOND = ("--hostname", "celery@second")
+
+
+def test_a_worker_reserves_jobs_that_wait(settings: dict[str, str], tmp_path: Path):
+    """With the defaults a worker with one process reserves the jobs behind the one that it runs. A second worker, which has nothing to do, does not get them."""
+    env = changed(settings, tmp_path, APP, EARLY)
+    with serve("changed:app", env=env) as app, a_worker(env, "changed:app") as first:
+        jobs = [post(app, f"/reports/202{number}") for number in range(3)]
+        first.wait_for("received", nth=3)
+        with a_worker(env, "changed:app", *SECOND) as second:
+            for job in jobs:
+                becomes(app, job, "SUCCESS")
+            assert len(printed(first, "build_report: .* done")) == 3
+            assert not printed(second, "received")
+
+
+def test_with_these_settings_nothing_is_reserved(app: Server, settings: dict[str, str]):
+    """With `task_acks_late` and `worker_prefetch_multiplier=1`, as above, each of two workers takes one of four jobs, and the next when that is done."""
+    with a_worker(settings) as first, a_worker(settings, APP, *SECOND) as second:
+        jobs = [post(app, f"/reports/202{number}") for number in range(4)]
+        for worker in (first, second):
+            worker.wait_for("build_report: .* page 20$")
+            assert len(printed(worker, "received")) == 1
+        for job in jobs:
+            becomes(app, job, "SUCCESS")
+
+
+def test_acks_late_is_no_retry(settings: dict[str, str], tmp_path: Path):
+    """A job that raises is a `FAILURE` and is not started again, `task_acks_late` or not."""
+    fail = {"time.sleep(0.1)": "raise ValueError"}
+    env = changed(settings, tmp_path, APP, fail)
+    with serve("changed:app", env=env) as app, a_worker(env, "changed:app") as worker:
+        failed, following = post(app, "/reports/2025"), post(app, "/reports/2026")
+        becomes(app, failed, "FAILURE")
+        becomes(app, following, "FAILURE")
+        assert len(printed(worker, "build_report: 2025, page 1")) == 1
+
+
+def seconds_of_eight(settings: dict[str, str], *names: str) -> float:
+    """How long workers of these names take from the first message to the last."""
+    with ExitStack() as stack:
+        app = stack.enter_context(serve(RATE_LIMIT, env=settings))
+        workers = [
+            stack.enter_context(
+                a_worker(settings, RATE_LIMIT, "--hostname", f"celery@{name}")
+            )
+            for name in names
+        ]
+        for number in range(8):
+            post(app, f"/sms/{number}")
+        times = ask_until(
+            lambda: [t for worker in workers for t in printed(worker, "send_sms: ")],
+            lambda times: len(times) == 8,
+            60,
+        )
+    return max(times) - min(times)
+
+
+def test_two_workers_send_more_than_the_limit(settings: dict[str, str]):
+    """With `rate_limit="2/s"` one worker takes more than three seconds from the first of eight messages to the last. Two workers are quicker: each counts its own."""
+    one = seconds_of_eight(settings, "first")
+    assert one > 3
+    assert seconds_of_eight(settings, "first", "second") < one * 0.8
