@@ -268,6 +268,15 @@ def test_with_the_guard_python_main_py_serves(tmp_path: Path):
         server.wait_for("publish_forecast: 2053351")
 
 
+def test_under_the_uvicorn_command_the_same_file_serves():
+    """Started by the `uvicorn` command the same file serves too, and the line under the guard does not run."""
+    with serve("examples.processes_and_programs.guarded:app") as server:
+        client.post(f"{server.url}/forecasts")
+        server.wait_for("publish_forecast: 2053351")
+        said = [x.text for x in server.lines if "Uvicorn running" in x.text]
+    assert len(said) == 1
+
+
 UNGUARDED = {GUARDED: "uvicorn.run(app)\n"}
 
 

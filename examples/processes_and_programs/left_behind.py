@@ -54,5 +54,5 @@ async def start_script() -> dict[str, str]:
 
 @app.post("/popen-timeout")
 async def start_script_with_timeout() -> dict[str, str]:
-    subprocess.Popen(["timeout", f"{LIMIT}", *SCRIPT])
+    subprocess.Popen(["timeout", "5", *SCRIPT])
     return {"message": "Script has been started"}
