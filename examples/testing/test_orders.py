@@ -4,9 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 from fastapi.testclient import TestClient
-from orders import app, new_sessions
 from sqlalchemy import Engine, StaticPool, create_engine, text
 from sqlalchemy.orm import Session, sessionmaker
+
+from orders import app, new_sessions
 
 
 @pytest.fixture
