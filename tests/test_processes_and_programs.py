@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from contextvars import copy_context
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
-from statistics import median
 
 import psutil
 import pytest
@@ -313,27 +312,6 @@ def test_without_the_guard_a_pool_that_starts_later_finds_the_port_taken(
 
 
 MODEL = "examples.processes_and_programs.model:app"
-
-
-def seconds_of_a_ping(way: str) -> float:
-    """The median time of an answer while four predictions compute."""
-    with serve(MODEL) as server:
-        for _ in range(4):
-            client.post(f"{server.url}/{way}/600")
-        server.wait_for("predict: started", nth=4)
-        seconds = []
-        for _ in range(12):
-            began = time.perf_counter()
-            client.get(f"{server.url}/ping")
-            seconds.append(time.perf_counter() - began)
-        assert "predict: done" not in server.transcript()
-    return median(seconds)
-
-
-@pytest.mark.slow
-def test_a_library_that_lets_go_of_the_lock_delays_others_little():
-    """While four `def` tasks compute in a library that lets go of the lock, a request takes less than half of the time that it takes while four compute in Python."""
-    assert seconds_of_a_ping("in-c") < seconds_of_a_ping("in-python") / 2
 
 
 @pytest.mark.slow
