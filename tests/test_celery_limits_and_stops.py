@@ -156,7 +156,7 @@ def test_other_pools_have_no_limits(settings: dict[str, str], pool: str):
 
 
 def test_each_process_is_replaced(app: Server, settings: dict[str, str]):
-    """With `--max-tasks-per-child 1` each job has a process of its own, and what the last one kept in memory is given back."""
+    """With `--max-tasks-per-child 1` each job has a new process."""
     with a_worker(settings, APP, "--max-tasks-per-child", "1") as worker:
         for year in (1, 2):
             becomes(app, post(app, f"/reports/202{year}"), "SUCCESS")
@@ -181,7 +181,7 @@ def test_a_soft_shutdown_hands_the_job_to_the_next(
     """With `REMAP_SIGTERM=SIGQUIT` and a soft shutdown of one second a job of three is cut off, put back, and started again by the next worker, at once and not after the `visibility_timeout`."""
     with a_worker(settings | SOFT) as worker:
         job = post(app, "/reports/2026")
-        worker.wait_for("2026, page 1$")
+        worker.wait_for("2026, page 5$")
         assert worker.stop() == 0
         assert printed(worker, "Initiating Soft Shutdown, terminating in 1.0 seconds")
         assert printed(worker, "Restoring 1 unacknowledged message")
@@ -194,7 +194,7 @@ def test_it_waits_out_the_soft_shutdown(app: Server, settings: dict[str, str]):
     """With seven seconds for the soft shutdown the job is done, and not started again. The worker waits out the seven seconds nevertheless, and takes no other job."""
     with a_worker(settings | SOFT | {"SOFT_SHUTDOWN": "7"}) as worker:
         job, next_job = post(app, "/reports/2025"), post(app, "/reports/2026")
-        worker.wait_for("2025, page 1$")
+        worker.wait_for("2025, page 5$")
         stopped = time.monotonic()
         assert worker.stop() == 0
         assert time.monotonic() - stopped >= 7
@@ -245,11 +245,27 @@ def test_a_shorter_delay_runs_once(settings: dict[str, str]):
         assert len(printed(worker, "received")) == 2
 
 
+def test_so_does_a_retry_that_waits_longer(settings: dict[str, str], tmp_path: Path):
+    """The wait of a retry is such a delay too: a job that may be retried once, after six seconds, is started three times or more."""
+    retry = {
+        "@queue.task\n": "@queue.task(autoretry_for=[KeyError], max_retries=1, default_retry_delay=6)\n",
+        "    print(": "    print('remind: started', flush=True)\n    raise KeyError(",
+        ", flush=True)\n\n\napp": ")\n\n\napp",
+    }
+    env = changed(settings, tmp_path, REMINDERS, retry)
+    with (
+        serve("changed:app", env=env) as app,
+        a_worker(env | {"VISIBILITY_TIMEOUT": "2"}, "changed:app") as worker,
+    ):
+        post(app, "/reminders/7?seconds=0")
+        worker.wait_for("remind: started", nth=3)
+
+
 def a_beat(
-    settings: dict[str, str], folder: Path, name: str
+    settings: dict[str, str], file: Path, target: str = DUE_ROWS
 ) -> AbstractContextManager[Server]:
-    command = (*PYTHON, "celery", "--app", DUE_ROWS.replace(":app", ".queue"))
-    options = ("beat", "--schedule", str(folder / name), "--loglevel", "INFO")
+    command = (*PYTHON, "celery", "--app", target.replace(":app", ".queue"))
+    options = ("beat", "--schedule", str(file), "--loglevel", "INFO")
     return start((*command, *options), env=settings, ready="beat: Starting")
 
 
@@ -258,8 +274,8 @@ def test_a_row_that_is_due_is_sent_once(settings: dict[str, str], tmp_path: Path
     with (
         serve(DUE_ROWS, env=settings) as app,
         a_worker(settings, DUE_ROWS, "--concurrency", "2") as worker,
-        a_beat(settings, tmp_path, "first") as first,
-        a_beat(settings, tmp_path, "second") as second,
+        a_beat(settings, tmp_path / "first") as first,
+        a_beat(settings, tmp_path / "second") as second,
     ):
         for customer in range(1, 11):
             post(app, f"/reminders/{customer}?seconds=2")
@@ -273,10 +289,31 @@ def test_a_row_that_is_due_is_sent_once(settings: dict[str, str], tmp_path: Path
         assert not printed(worker, "customer 99")
 
 
+def test_a_worker_killed_while_it_sends_leaves_the_row(
+    settings: dict[str, str], tmp_path: Path
+):
+    """The row is deleted when the transaction ends: a worker that is killed while it sends leaves it for the next one."""
+    hang = {"flush=True)\n": "flush=True)\n            time.sleep(600)\n"}
+    env = changed(settings, tmp_path, DUE_ROWS, hang)
+    with serve(DUE_ROWS, env=settings) as app:
+        post(app, "/reminders/7?seconds=0")
+        with (
+            a_beat(env, tmp_path / "first", "changed:app"),
+            a_worker(env, "changed:app") as first,
+        ):
+            first.wait_for("send_due: customer 7")
+            first.kill()
+        with (
+            a_beat(settings, tmp_path / "second"),
+            a_worker(settings, DUE_ROWS) as second,
+        ):
+            second.wait_for("send_due: customer 7")
+
+
 EARLY = {
-    "    task_acks_late=True,\n": "",
-    "    task_reject_on_worker_lost=True,\n": "",
-    "    worker_prefetch_multiplier=1,\n": "",
+    '    "task_acks_late": True,\n': "",
+    '    "task_reject_on_worker_lost": True,\n': "",
+    '    "worker_prefetch_multiplier": 1,\n': "",
 }
 SECOND = ("--hostname", "celery@second")
 

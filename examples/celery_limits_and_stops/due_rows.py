@@ -30,7 +30,8 @@ def send_due() -> None:
             print(f"send_due: customer {customer}", flush=True)
 
 
-queue.conf.beat_schedule = {"due": {"task": send_due.name, "schedule": 1.0}}
+each_second = {"task": send_due.name, "schedule": 1.0}
+queue.conf.beat_schedule = {"reminders": each_second}
 app = FastAPI()
 
 

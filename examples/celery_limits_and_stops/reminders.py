@@ -9,12 +9,13 @@ from fastapi import FastAPI, Path, Query
 
 BROKER = os.environ.get("BROKER", "redis://127.0.0.1:6379")
 VISIBILITY_TIMEOUT = int(os.environ.get("VISIBILITY_TIMEOUT", "3600"))
-queue = Celery("shop", broker=BROKER)
-queue.conf.broker_transport_options = {
+redis_options = {
     "visibility_timeout": VISIBILITY_TIMEOUT,
     "unacked_restore_interval": 1,
     "unacked_restore_throttle": 1,
 }
+queue = Celery("shop", broker=BROKER)
+queue.conf.broker_transport_options = redis_options
 
 
 @queue.task

@@ -8,14 +8,15 @@ from celery import Celery
 from fastapi import FastAPI
 
 BROKER = os.environ.get("BROKER", "redis://127.0.0.1:6379")
+SOFT_SHUTDOWN = float(os.environ.get("SOFT_SHUTDOWN", "0"))
+settings = {
+    "task_acks_late": True,
+    "task_reject_on_worker_lost": True,
+    "worker_prefetch_multiplier": 1,
+    "worker_soft_shutdown_timeout": SOFT_SHUTDOWN,
+}
 queue = Celery("shop", broker=BROKER, backend=BROKER)
-queue.conf.update(
-    task_acks_late=True,
-    task_reject_on_worker_lost=True,
-    worker_prefetch_multiplier=1,
-    task_track_started=True,
-    worker_soft_shutdown_timeout=float(os.environ.get("SOFT_SHUTDOWN", "0")),
-)
+queue.conf.update(settings)
 
 
 @queue.task
