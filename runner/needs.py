@@ -6,7 +6,7 @@ import sqlite3
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from runner.process import PYTHON, ROOT, Server, complete, start
@@ -64,6 +64,35 @@ class Needs:
 
 _DURABLE = Needs(env={"DATABASE": "{folder}/jobs.db"})
 
+_CELERY = Needs(
+    service="redis",
+    env={"BROKER": _REDIS},
+    packages="celery",
+    worker=("celery", "--app", "{module}.queue", "worker", "--loglevel", "INFO"),
+    ready="celery@.* ready",
+)
+_ARQ = Needs(
+    service="redis",
+    env={"REDIS": _REDIS},
+    packages="arq",
+    worker=("arq", "{module}.WorkerSettings"),
+    ready="Starting worker",
+)
+_DRAMATIQ = Needs(
+    service="rabbitmq",
+    env={"RABBITMQ": RABBITMQ},
+    packages="dramatiq",
+    worker=("dramatiq", "{module}"),
+    ready="ready for action",
+)
+_RQ = Needs(
+    service="redis",
+    env={"REDIS": _REDIS, "RQ_REDIS_URL": _REDIS},
+    packages="rq",
+    worker=("rq.cli", "worker", "--path", "."),
+    ready="Listening on",
+)
+
 NEEDS = {
     "durable_on_one_machine": _DURABLE,
     "durable_on_one_machine/workflows": Needs(env=_DURABLE.env, sqlite=(3, 42, 0)),
@@ -83,38 +112,38 @@ NEEDS = {
         ready="Starting worker",
         prepare=(*_PROCRASTINATE, "schema", "--apply"),
     ),
-    "celery": Needs(
-        service="redis",
-        env={"BROKER": _REDIS},
-        packages="celery",
-        worker=("celery", "--app", "{module}.queue", "worker", "--loglevel", "INFO"),
-        ready="celery@.* ready",
-    ),
-    "arq": Needs(
-        service="redis",
-        env={"REDIS": _REDIS},
-        packages="arq",
-        worker=("arq", "{module}.WorkerSettings"),
-        ready="Starting worker",
-    ),
-    "dramatiq": Needs(
-        service="rabbitmq",
-        env={"RABBITMQ": RABBITMQ},
-        packages="dramatiq",
-        worker=("dramatiq", "{module}"),
-        ready="ready for action",
-    ),
-    "rq": Needs(
-        service="redis",
-        env={"REDIS": _REDIS, "RQ_REDIS_URL": _REDIS},
-        packages="rq",
+    "celery": _CELERY,
+    "arq": _ARQ,
+    "dramatiq": _DRAMATIQ,
+    "rq": replace(
+        _RQ,
         worker=(
-            *("rq.cli", "worker", "--path", "."),
+            *_RQ.worker,
             *("--maintenance-interval", "5", "--job-monitoring-interval", "5"),
             *("--worker-ttl", "20"),
         ),
-        ready="Listening on",
     ),
+    "in_ten_minutes/jobs_table": _DURABLE,
+    "in_ten_minutes/with_celery": _CELERY,
+    "in_ten_minutes/with_arq": _ARQ,
+    "in_ten_minutes/with_rq": _RQ,
+    "in_ten_minutes/with_dramatiq": replace(
+        _DRAMATIQ, env={**_DRAMATIQ.env, **_DURABLE.env}
+    ),
+    "in_ten_minutes/with_taskiq": Needs(
+        service="rabbitmq",
+        env={"RABBITMQ": RABBITMQ},
+        worker=("taskiq", "worker", "{module}:broker"),
+        ready="Listening started|Startup completed",
+    ),
+    "in_ten_minutes/with_procrastinate": Needs(
+        service="postgresql",
+        env={"DATABASE": POSTGRESQL},
+        worker=(*_PROCRASTINATE, "worker"),
+        ready="Starting worker",
+        prepare=(*_PROCRASTINATE, "schema", "--apply"),
+    ),
+    "in_ten_minutes/with_dbos": Needs(env=_DURABLE.env, sqlite=(3, 42, 0)),
 }
 """By example, named ``page/example``, or by the folder of all examples of a page."""
 
