@@ -268,6 +268,15 @@ _ALL = [
         not_in_browser="no lifespan starts the loop there",
         until="round 3: done",
     ),
+    Scene(
+        "in_ten_minutes/in_memory",
+        (
+            Request("PUT", "/orders/1/reminder?seconds=1"),
+            Request("PUT", "/orders/2/reminder?seconds=1.5"),
+            Request("DELETE", "/orders/2/reminder", delay=0.5),
+        ),
+        until="remind: order 1 done",
+    ),
 ]
 
 SCENES = {scene.name or scene.example: scene for scene in _ALL}

@@ -12,7 +12,10 @@ DATABASE = os.environ.get("DATABASE", "postgresql://postgres@127.0.0.1:5432/post
 OrderId = Annotated[int, Path(gt=0, lt=2**31)]
 Seconds = Annotated[int, Query(ge=0, le=366 * 86_400)]
 
-queue = App(connector=PsycopgConnector(conninfo=DATABASE))
+queue = App(
+    connector=PsycopgConnector(conninfo=DATABASE),
+    worker_defaults={"fetch_job_polling_interval": 1},  # seconds; 5 by default
+)
 
 
 @queue.task
