@@ -144,6 +144,11 @@ NEEDS = {
         prepare=(*_PROCRASTINATE, "schema", "--apply"),
     ),
     "in_ten_minutes/with_dbos": Needs(env=_DURABLE.env, sqlite=(3, 42, 0)),
+    "not_twice_not_too_often": _DURABLE,
+    "not_twice_not_too_often/advisory_lock": Needs(
+        service="postgresql", env={"DATABASE": POSTGRESQL}
+    ),
+    "not_twice_not_too_often/with_celery": _CELERY,
 }
 """By example, named ``page/example``, or by the folder of all examples of a page."""
 
