@@ -69,7 +69,7 @@ _CELERY = Needs(
     env={"BROKER": _REDIS},
     packages="celery",
     worker=("celery", "--app", "{module}.queue", "worker", "--loglevel", "INFO"),
-    ready="celery@.* ready",
+    ready=r"\w@.* ready",
 )
 _ARQ = Needs(
     service="redis",

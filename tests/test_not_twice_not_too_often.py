@@ -5,6 +5,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -169,7 +170,7 @@ def test_two_workers_share_one_rate(tmp_path: Path):
     calls = re.findall(r"at ([\d.]+) moment ([\d.]+)", said)
     moments = sorted(float(moment) for _, moment in calls)
     assert len(moments) == 20
-    assert all(b - a > 0.098 for a, b in zip(moments, moments[1:], strict=False))
+    assert all(b - a > 0.098 for a, b in pairwise(moments))
     assert all(float(at) >= float(moment) for at, moment in calls)
 
 
