@@ -277,6 +277,20 @@ _ALL = [
         ),
         until="remind: order 1 done",
     ),
+    Scene(
+        "not_twice_not_too_often/rate_limit",
+        tuple(Request("POST", f"/rates/{number}") for number in range(1, 5)),
+        not_in_browser="there is one process only",
+    ),
+    Scene(
+        "not_twice_not_too_often/only_waiting",
+        (
+            Request("POST", "/process/reports/1984"),
+            Request("POST", "/process/reports/2026", after="1984 given up"),
+        ),
+        not_in_browser="there is no other process",
+        until="build_report: 1984 done",
+    ),
 ]
 
 SCENES = {scene.name or scene.example: scene for scene in _ALL}

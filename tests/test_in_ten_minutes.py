@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -189,10 +189,13 @@ class Shop:
 
     def plan(self, order: int, seconds: float) -> str:
         """Ask for a reminder; the id of the job."""
-        url = f"{self.app.url}/orders/{order}/reminders"
-        answer = client.post(url, params={"seconds": seconds})
+        answer = self.ask(order, seconds)
         assert answer.status_code == 202, answer.text
         return str(answer.json()["job"])
+
+    def ask(self, order: int, seconds: float) -> httpx.Response:
+        url = f"{self.app.url}/orders/{order}/reminders"
+        return client.post(url, params={"seconds": seconds})
 
     def cancel(self, job: str) -> httpx.Response:
         return client.delete(f"{self.app.url}/reminders/{job}")
@@ -208,14 +211,12 @@ def shop(queue: str, folder: Path, **env: str) -> Iterator[Shop]:
         yield Shop(queue, settings_of(target_of(queue), folder) | env, stack)
 
 
-@cache
-def cells() -> dict[str, list[str]]:
+def cells(page: str = "in-ten-minutes") -> dict[str, list[str]]:
     """The table of the page: the cells behind each queue's name."""
     rows = {}
-    for line in (ROOT / "docs/in-ten-minutes.md").read_text().splitlines():
+    for line in (ROOT / f"docs/{page}.md").read_text().splitlines():
         if (found := re.match(r"\| (\w+)", line)) and found[1] in QUEUES:
             rows[found[1]] = [cell.strip() for cell in line.split("|")[2:-1]]
-    assert [*rows] == QUEUES
     return rows
 
 
@@ -272,6 +273,27 @@ def test_a_job_that_waits_can_be_cancelled_or_not(queue: str, tmp_path: Path):
     assert run == (queue == "Taskiq")
     assert nothing == (queue == "Dramatiq")
     assert said.startswith("no") == (queue in ("Taskiq", "Dramatiq"))
+
+
+DONE = {"arq": "← order-1", "RQ": "Job OK"}
+"""What a worker prints when it has finished a job whose id stays taken."""
+
+
+@each_queue
+def test_until_when_each_queue_refuses_a_duplicate(queue: str, tmp_path: Path):
+    """The same order is sent again while its job waits, when it is done, and, with a result that is kept for five seconds, after these."""
+    said = cells("not-twice-not-too-often")[queue]
+    refused = [cell.startswith("refused") for cell in said[1:]]
+    with shop(queue, tmp_path, KEEP_RESULT="5") as shop_, shop_.worker() as worker:
+        shop_.plan(1, 2)
+        assert (shop_.ask(1, 2).status_code == 409) == refused[0]
+        worker.wait_for(DONE.get(queue, "remind: order 1"))
+        if queue in DONE:
+            assert shop_.ask(1, 600).status_code == 409
+        assert (queue in (*DONE, "Dramatiq")) == refused[1]
+        if queue != "Dramatiq":
+            again = partial(shop_.ask, 1, 600)
+            ask_until(again, lambda answer: answer.status_code == 202, 30)
 
 
 @pytest.mark.queues

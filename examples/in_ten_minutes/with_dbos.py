@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from tempfile import gettempdir
 from typing import Annotated
 
-from dbos import DBOS, DBOSConfig, SetEnqueueOptions
+from dbos import DBOS, DBOSConfig, SetEnqueueOptions, error
 from fastapi import FastAPI, HTTPException, Path, Query
 
 DATABASE = os.environ.get("DATABASE", f"{gettempdir()}/workflows.db")
@@ -39,10 +39,14 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 app = FastAPI(lifespan=lifespan)
 
 
-@app.post("/orders/{order_id}/reminders", status_code=202)
+@app.post("/orders/{order_id}/reminders", status_code=202, responses={409: {}})
 async def plan(order_id: OrderId, seconds: Seconds = 600) -> dict[str, str]:
-    with SetEnqueueOptions(delay_seconds=seconds):
-        job = await DBOS.enqueue_workflow_async("reminders", remind, order_id)
+    name = f"order-{order_id}"
+    try:
+        with SetEnqueueOptions(delay_seconds=seconds, deduplication_id=name):
+            job = await DBOS.enqueue_workflow_async("reminders", remind, order_id)
+    except error.DBOSQueueDeduplicatedError:
+        raise HTTPException(409, f"Order {order_id} has its reminder.") from None
     return {"job": job.workflow_id}
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import FastAPI, HTTPException, Path, Query
 from procrastinate import App, PsycopgConnector
+from procrastinate.exceptions import AlreadyEnqueued
 
 DATABASE = os.environ.get("DATABASE", "postgresql://postgres@127.0.0.1:5432/postgres")
 OrderId = Annotated[int, Path(gt=0, lt=2**31)]
@@ -32,10 +33,15 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 app = FastAPI(lifespan=lifespan)
 
 
-@app.post("/orders/{order_id}/reminders", status_code=202)
+@app.post("/orders/{order_id}/reminders", status_code=202, responses={409: {}})
 async def plan(order_id: OrderId, seconds: Seconds = 600) -> dict[str, int]:
-    later = remind.configure(schedule_in={"seconds": seconds})
-    return {"job": await later.defer_async(order_id=order_id)}
+    later = remind.configure(
+        schedule_in={"seconds": seconds}, queueing_lock=f"order-{order_id}"
+    )
+    try:
+        return {"job": await later.defer_async(order_id=order_id)}
+    except AlreadyEnqueued:
+        raise HTTPException(409, f"Order {order_id} has its reminder.") from None
 
 
 @app.delete("/reminders/{job_id}", status_code=204, responses={409: {}})
