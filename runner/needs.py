@@ -124,26 +124,26 @@ NEEDS = {
         ),
     ),
     "in_ten_minutes/jobs_table": _DURABLE,
-    "in_ten_minutes/with_celery": _CELERY,
-    "in_ten_minutes/with_arq": _ARQ,
-    "in_ten_minutes/with_rq": _RQ,
-    "in_ten_minutes/with_dramatiq": replace(
+    "delayed_jobs/with_celery": _CELERY,
+    "delayed_jobs/with_arq": _ARQ,
+    "delayed_jobs/with_rq": _RQ,
+    "delayed_jobs/with_dramatiq": replace(
         _DRAMATIQ, env={**_DRAMATIQ.env, **_DURABLE.env}
     ),
-    "in_ten_minutes/with_taskiq": Needs(
+    "delayed_jobs/with_taskiq": Needs(
         service="rabbitmq",
         env={"RABBITMQ": RABBITMQ},
         worker=("taskiq", "worker", "{module}:broker"),
         ready="Listening started|Startup completed",
     ),
-    "in_ten_minutes/with_procrastinate": Needs(
+    "delayed_jobs/with_procrastinate": Needs(
         service="postgresql",
         env={"DATABASE": POSTGRESQL},
         worker=(*_PROCRASTINATE, "worker"),
         ready="Starting worker",
         prepare=(*_PROCRASTINATE, "schema", "--apply"),
     ),
-    "in_ten_minutes/with_dbos": Needs(env=_DURABLE.env, sqlite=(3, 42, 0)),
+    "delayed_jobs/with_dbos": Needs(env=_DURABLE.env, sqlite=(3, 42, 0)),
     "not_twice_not_too_often": _DURABLE,
     "not_twice_not_too_often/advisory_lock": Needs(
         service="postgresql", env={"DATABASE": POSTGRESQL}

@@ -275,6 +275,7 @@ _ALL = [
             Request("PUT", "/orders/2/reminder?seconds=1.5"),
             Request("DELETE", "/orders/2/reminder", delay=0.5),
         ),
+        not_in_browser="a request has no query there",
         until="remind: order 1 done",
     ),
     Scene(

@@ -28,18 +28,17 @@ def execute(statement: str, values: Any = ()) -> Any:
         return rows[0] if rows else None
 
 
-async def wait_for_turn(api: str) -> float:
+def take_moment(api: str) -> float:
     values = {"api": api, "now": time.time(), "gap": 60 / PER_MINUTE}
-    [moment] = await asyncio.to_thread(execute, TAKE, values)
+    return float(execute(TAKE, values)[0])
+
+
+async def fetch_rate(number: int, moment: float) -> None:
     while (left := moment - time.time()) > 0:
         await asyncio.sleep(left)
-    return float(moment)
-
-
-async def fetch_rate(number: int) -> None:
-    moment = await wait_for_turn("exchange rates")
-    now = time.time()
-    print(f"fetch_rate: {number} at {now:.3f} moment {moment:.3f} in {os.getpid()}")
+    print(f"fetch_rate: {number} called")
+    await asyncio.sleep(0.3)  # stands in for the foreign API
+    print(f"fetch_rate: {number} done")
 
 
 @asynccontextmanager
@@ -52,8 +51,9 @@ app = FastAPI(lifespan=lifespan)
 
 
 @app.post("/rates/{number}", status_code=202)
-async def create_rate(
+def create_rate(
     number: Annotated[int, Path(gt=0)], tasks: BackgroundTasks
-) -> dict[str, str]:
-    tasks.add_task(fetch_rate, number)
-    return {"message": "Call has been queued"}
+) -> dict[str, float]:
+    moment = take_moment("exchange rates")
+    tasks.add_task(fetch_rate, number, moment)
+    return {"at": moment}
