@@ -2,17 +2,12 @@
 
 import re
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from functools import partial
 from pathlib import Path
 
 import httpx
 import pytest
 
-from runner import Server, client, serve, services
-from runner.needs import needs_of, prepare, start_worker
-from runner.process import ROOT
+from runner import Server, client, serve
 from tests.orders import ask_until
 from tests.services import settings_of
 
