@@ -280,7 +280,12 @@ _ALL = [
     ),
     Scene(
         "not_twice_not_too_often/rate_limit",
-        tuple(Request("POST", f"/rates/{number}") for number in range(1, 5)),
+        (
+            Request("POST", "/rates/1"),
+            Request("POST", "/rates/2", after="POST /rates/1"),
+            Request("POST", "/rates/3", after="POST /rates/2"),
+            Request("POST", "/rates/4", after="POST /rates/3"),
+        ),
         not_in_browser="there is one process only",
     ),
     Scene(

@@ -1,6 +1,7 @@
 """A time limit ends the waiting; the thread, or the pool's process, goes on."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -17,6 +18,7 @@ pools: dict[str, Executor] = {}
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     pools["thread"] = ThreadPoolExecutor(1)
     pools["process"] = ProcessPoolExecutor(1, get_context("spawn"))
+    pools["process"].submit(os.getpid).result()  # its process has started
     yield
     for pool in pools.values():
         pool.shutdown(cancel_futures=True)
