@@ -55,7 +55,7 @@ def work(stop: threading.Event) -> None:
         try:
             while not stop.is_set() and (claimed := claim()):
                 print(f"remind: order {claimed[0]} started", flush=True)
-                time.sleep(0.1)  # stands in for a mail server
+                time.sleep(0.5)  # stands in for a mail server
                 print(f"remind: order {claimed[0]} done", flush=True)
                 execute(FINISH, claimed)  # if no other has claimed it since
         except Exception:
