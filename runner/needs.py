@@ -62,17 +62,39 @@ class Needs:
         return ROOT / ".cache" / self.packages
 
 
+_DURABLE = Needs(env={"DATABASE": "{folder}/jobs.db"})
+
 _CELERY = Needs(
     service="redis",
     env={"BROKER": _REDIS},
     packages="celery",
     worker=("celery", "--app", "{module}.queue", "worker", "--loglevel", "INFO"),
-    ready="celery@.* ready",
+    ready=r"\w@.* ready",
 )
 _CELERY_ON_A_FILE = replace(
     _CELERY, env={**_CELERY.env, "DATABASE": "{folder}/shop.db"}
 )
-_DURABLE = Needs(env={"DATABASE": "{folder}/jobs.db"})
+_ARQ = Needs(
+    service="redis",
+    env={"REDIS": _REDIS},
+    packages="arq",
+    worker=("arq", "{module}.WorkerSettings"),
+    ready="Starting worker",
+)
+_DRAMATIQ = Needs(
+    service="rabbitmq",
+    env={"RABBITMQ": RABBITMQ},
+    packages="dramatiq",
+    worker=("dramatiq", "{module}"),
+    ready="ready for action",
+)
+_RQ = Needs(
+    service="redis",
+    env={"REDIS": _REDIS, "RQ_REDIS_URL": _REDIS},
+    packages="rq",
+    worker=("rq.cli", "worker", "--path", "."),
+    ready="Listening on",
+)
 
 NEEDS = {
     "durable_on_one_machine": _DURABLE,
@@ -102,31 +124,42 @@ NEEDS = {
     "celery": _CELERY,
     "celery_first_hour": _CELERY_ON_A_FILE,
     "celery_limits_and_stops": _CELERY_ON_A_FILE,
-    "arq": Needs(
-        service="redis",
-        env={"REDIS": _REDIS},
-        packages="arq",
-        worker=("arq", "{module}.WorkerSettings"),
-        ready="Starting worker",
-    ),
-    "dramatiq": Needs(
-        service="rabbitmq",
-        env={"RABBITMQ": RABBITMQ},
-        packages="dramatiq",
-        worker=("dramatiq", "{module}"),
-        ready="ready for action",
-    ),
-    "rq": Needs(
-        service="redis",
-        env={"REDIS": _REDIS, "RQ_REDIS_URL": _REDIS},
-        packages="rq",
+    "arq": _ARQ,
+    "dramatiq": _DRAMATIQ,
+    "rq": replace(
+        _RQ,
         worker=(
-            *("rq.cli", "worker", "--path", "."),
+            *_RQ.worker,
             *("--maintenance-interval", "5", "--job-monitoring-interval", "5"),
             *("--worker-ttl", "20"),
         ),
-        ready="Listening on",
     ),
+    "in_ten_minutes/jobs_table": _DURABLE,
+    "delayed_jobs/with_celery": _CELERY,
+    "delayed_jobs/with_arq": _ARQ,
+    "delayed_jobs/with_rq": _RQ,
+    "delayed_jobs/with_dramatiq": replace(
+        _DRAMATIQ, env={**_DRAMATIQ.env, **_DURABLE.env}
+    ),
+    "delayed_jobs/with_taskiq": Needs(
+        service="rabbitmq",
+        env={"RABBITMQ": RABBITMQ},
+        worker=("taskiq", "worker", "{module}:broker"),
+        ready="Listening started|Startup completed",
+    ),
+    "delayed_jobs/with_procrastinate": Needs(
+        service="postgresql",
+        env={"DATABASE": POSTGRESQL},
+        worker=(*_PROCRASTINATE, "worker"),
+        ready="Starting worker",
+        prepare=(*_PROCRASTINATE, "schema", "--apply"),
+    ),
+    "delayed_jobs/with_dbos": Needs(env=_DURABLE.env, sqlite=(3, 42, 0)),
+    "not_twice_not_too_often": _DURABLE,
+    "not_twice_not_too_often/advisory_lock": Needs(
+        service="postgresql", env={"DATABASE": POSTGRESQL}
+    ),
+    "not_twice_not_too_often/with_celery": _CELERY,
 }
 """By example, named ``page/example``, or by the folder of all examples of a page."""
 

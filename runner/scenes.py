@@ -300,6 +300,35 @@ _ALL = [
         ),
         not_in_browser="no lifespan starts the loop there",
     ),
+    Scene(
+        "in_ten_minutes/in_memory",
+        (
+            Request("PUT", "/orders/1/reminder?seconds=1"),
+            Request("PUT", "/orders/2/reminder?seconds=1.5"),
+            Request("DELETE", "/orders/2/reminder", delay=0.5),
+        ),
+        not_in_browser="a request has no query there",
+        until="remind: order 1 done",
+    ),
+    Scene(
+        "not_twice_not_too_often/rate_limit",
+        (
+            Request("POST", "/rates/1"),
+            Request("POST", "/rates/2", after="POST /rates/1"),
+            Request("POST", "/rates/3", after="POST /rates/2"),
+            Request("POST", "/rates/4", after="POST /rates/3"),
+        ),
+        not_in_browser="there is one process only",
+    ),
+    Scene(
+        "not_twice_not_too_often/only_waiting",
+        (
+            Request("POST", "/process/reports/1984"),
+            Request("POST", "/process/reports/2026", after="1984 given up"),
+        ),
+        not_in_browser="there is no other process",
+        until="build_report: 1984 done",
+    ),
 ]
 
 SCENES = {scene.name or scene.example: scene for scene in _ALL}

@@ -88,11 +88,14 @@ def postgresql_url(database: str) -> str:
 
 
 async def _delete_queues(url: str) -> None:
-    """Those of ``examples/many_machines``; the other examples' tests use other orders."""
+    """Those of the examples whose tests use the same orders again."""
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
-        for queue in ("receipts", "receipts.delay", "receipts.dead"):
-            await channel.queue_delete(queue)
+        for queue in ("receipts", "reminders"):  # of Taskiq
+            for kind in ("", ".delay", ".dead"):
+                await channel.queue_delete(queue + kind)
+        for kind in ("", ".DQ", ".XQ"):  # of Dramatiq
+            await channel.queue_delete("default" + kind)
 
 
 def in_a_thread(coroutine: Coroutine[None, None, None]) -> Future[None]:

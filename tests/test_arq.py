@@ -20,7 +20,7 @@ a_worker = partial(start_worker, NEEDS["arq"], "examples.arq.receipts")
 def test_the_job_runs_once_in_the_worker_and_its_state_can_be_read(
     app: Server, settings: dict[str, str]
 ):
-    """The order's number is the job's id: placed twice while the first waits, it is one job. Its state can be read before and after."""
+    """The order's number is the job's id: placed again while it waits, it is one job. Its state can be read before and after."""
     job = place(app, 7).json()["job"]
     assert place(app, 7).json()["job"] == job
     assert state(app, job)["status"] == "queued"

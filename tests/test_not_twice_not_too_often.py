@@ -1,0 +1,352 @@
+"""The statements of docs/not-twice-not-too-often.md."""
+
+import re
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from runner import Server, client, serve
+from runner.needs import NEEDS, needs_of, start_worker
+from tests.orders import ask_until, place
+from tests.services import settings_of
+
+pytestmark = pytest.mark.slow
+
+_PAGE = "examples.not_twice_not_too_often"
+PER_USER = f"{_PAGE}.one_per_user:app"
+LOCK = f"{_PAGE}.advisory_lock:app"
+DOUBLE = f"{_PAGE}.double_click:app"
+RATE = f"{_PAGE}.rate_limit:app"
+WAITING = f"{_PAGE}.only_waiting:app"
+KILLED = f"{_PAGE}.killed:app"
+LANES = f"{_PAGE}.short_and_long:app"
+CELERY = f"{_PAGE}.with_celery:app"
+
+
+def post(server: Server, path: str, **more: Any) -> httpx.Response:
+    return client.post(f"{server.url}{path}", timeout=60, **more)
+
+
+def at_once(server: Server, path: str, times: int, **more: Any) -> list[httpx.Response]:
+    """The answers to so many clients that ask at the same time."""
+    with ThreadPoolExecutor(times) as threads:
+        asked = [threads.submit(post, server, path, **more) for _ in range(times)]
+        return [one.result() for one in asked]
+
+
+def most_at_once(server: Server) -> Counter[str]:
+    """For each user, and "all", how many reports were built at the same time at most."""
+    now, most = Counter[str](), Counter[str]()
+    said = "\n".join(line.text for line in server.lines)
+    for user, what in re.findall(r"user (\d+).*? (started|done)", said):
+        for who in (user, "all"):
+            now[who] += 1 if what == "started" else -1
+            most[who] = max(most[who], now[who])
+    return most
+
+
+def finished(server: Server, number: int) -> None:
+    server.wait_for(r"build_report: user \d+.* done", nth=number)
+
+
+def test_two_workers_build_one_report_per_user_at_a_time(tmp_path: Path):
+    """With `--workers 2` three users ask for five reports each: never two of one user at once, and several users at once."""
+    with serve(
+        PER_USER, "--workers", "2", env=settings_of(PER_USER, tmp_path)
+    ) as server:
+        for year in range(2021, 2026):
+            for user in (1, 2, 3):
+                assert post(server, f"/users/{user}/reports/{year}").status_code == 202
+        finished(server, 15)
+        most = most_at_once(server)
+    assert most.pop("all") > 1
+    assert most == {"1": 1, "2": 1, "3": 1}
+
+
+def test_a_user_with_many_jobs_does_not_hold_up_the_others(tmp_path: Path):
+    """One user asks for thirty reports, then another for one: that one is built long before the thirty are."""
+    with serve(PER_USER, env=settings_of(PER_USER, tmp_path)) as server:
+        for year in range(2001, 2031):
+            post(server, f"/users/1/reports/{year}")
+        post(server, "/users/2/reports/2026")
+        server.wait_for("user 2 2026 done")
+        said = "\n".join(line.text for line in server.lines)
+    assert said.count("user 1") < 50
+
+
+def test_what_waits_is_not_queued_twice(tmp_path: Path):
+    """While a report waits, twenty requests for the same one add nothing. Once it has begun it can be queued again, so no change is missed."""
+    env = settings_of(PER_USER, tmp_path)
+    with serve(PER_USER, "--workers", "2", env=env) as server:
+        for year in range(2001, 2016):
+            post(server, f"/users/7/reports/{year}")
+        answers = at_once(server, "/users/7/reports/2026", 20)
+        assert [a.json()["queued"] for a in answers].count(True) == 1
+        server.wait_for("user 7 2026 started")
+        again = post(server, "/users/7/reports/2026")
+        assert again.json() == {"queued": True}
+        server.wait_for("user 7 2026 done", nth=2)
+
+
+def test_a_dead_workers_user_waits_for_the_lease(tmp_path: Path):
+    """The server is killed while it builds a report. The user's reports go on when the lease is over, here two seconds, and each is built."""
+    env = settings_of(PER_USER, tmp_path) | {"LEASE": "2"}
+    with serve(PER_USER, env=env) as first:
+        for year in (2025, 2026):
+            post(first, f"/users/1/reports/{year}")
+        begun = first.wait_for("user 1 2025 started")
+        first.kill()
+    with serve(PER_USER, env=env) as second:
+        again = second.wait_for("user 1 2025 started")
+        second.wait_for("user 1 2026 done")
+    assert again.time - begun.time > 1.9
+
+
+def test_a_lease_that_is_too_short_lets_two_run_at_once(tmp_path: Path):
+    """With a lease of 0.05 seconds, a report that takes 0.2 is built twice at the same time."""
+    env = settings_of(PER_USER, tmp_path) | {"LEASE": "0.05"}
+    with serve(PER_USER, env=env) as server:
+        post(server, "/users/1/reports/2026")
+        ask_until(lambda: most_at_once(server)["1"], lambda most: most > 1, 30)
+
+
+def test_a_lock_in_postgresql_lets_one_in_over_all_workers(tmp_path: Path):
+    """With `--workers 2`, four reports of one user and two of another: never two of one user at once, and all are built."""
+    with serve(LOCK, "--workers", "2", env=settings_of(LOCK, tmp_path)) as server:
+        for user in (1, 2, 1, 2, 1, 1):
+            assert post(server, f"/users/{user}/reports").status_code == 202
+        finished(server, 6)
+        most = most_at_once(server)
+    assert most == {"1": 1, "2": 1, "all": 2}
+
+
+def test_the_lock_ends_with_its_process(tmp_path: Path):
+    """The process that holds the lock is killed: the one that waits gets it, and no lease has to run out."""
+    env = settings_of(LOCK, tmp_path)
+    with serve(LOCK, env=env) as first, serve(LOCK, env=env) as second:
+        post(first, "/users/1/reports")
+        first.wait_for("user 1 started")
+        post(second, "/users/1/reports")
+        first.kill()
+        second.wait_for("user 1 done")
+    assert not any("done" in line.text for line in first.lines)
+
+
+def test_twenty_requests_with_one_key_are_one_payment(tmp_path: Path):
+    """With `--workers 2` twenty requests come at once with the same key. All get the same answer, and the card is charged once. The key with another amount is a `409`, a request without one a `422`."""
+    env = settings_of(DOUBLE, tmp_path)
+    key = {"Idempotency-Key": "cart-4711"}
+    tea: dict[str, Any] = {"json": {"user": 1, "cents": 250}, "headers": key}
+    with serve(DOUBLE, "--workers", "2", env=env) as server:
+        answers = at_once(server, "/payments", 20, **tea)
+        assert {(a.status_code, a.text) for a in answers} == {(202, '{"payment":1}')}
+        other = post(server, "/payments", **tea | {"json": {"user": 1, "cents": 999}})
+        assert other.status_code == 409
+        assert post(server, "/payments", json=tea["json"]).status_code == 422
+        post(server, "/payments", **tea | {"headers": {"Idempotency-Key": "cart-4712"}})
+        server.wait_for("charge: payment 2")
+        said = "\n".join(line.text for line in server.lines)
+    assert said.count("charge: payment 1") == 1
+
+
+def test_two_workers_share_one_rate(tmp_path: Path):
+    """Two processes, twenty calls, ten a second: each call has a moment of its own, a tenth of a second from the next, and begins no sooner."""
+    env = settings_of(RATE, tmp_path) | {"PER_MINUTE": "600"}
+    moments = []
+    with serve(RATE, env=env) as first, serve(RATE, env=env) as second:
+        for number in range(1, 11):
+            for server in (first, second):
+                at = post(server, f"/rates/{number}").json()["at"]
+                moments.append((at, server, number))
+        begun = [
+            server.wait_for(f"fetch_rate: {number} called").time
+            for _, server, number in moments
+        ]
+    offset = time.time() - time.monotonic()
+    times = [at for at, _, _ in moments]
+    assert all(b - a > 0.098 for a, b in pairwise(times))
+    assert all(at < line + offset + 0.05 for at, line in zip(times, begun, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["thread", "process"])
+def test_a_time_limit_ends_the_waiting_only(kind: str):
+    """After one second the client has its `504`. The thread, and the pool's process too, goes on to its end, and until then the next report waits for it."""
+    with serve(WAITING) as server:
+        assert post(server, f"/{kind}/reports/1984").status_code == 504
+        assert post(server, f"/{kind}/reports/2026").status_code == 504
+        server.wait_for("build_report: 1984 done")
+        said = [line.text for line in server.lines]
+    given_up = said.index("create_report: 2026 given up")
+    assert given_up < said.index("build_report: 1984 done")
+
+
+def spawned(server: Server) -> list[psutil.Process]:
+    """The processes that it has for reports."""
+    children = psutil.Process(server.process.pid).children(recursive=True)
+    return [one for one in children if "spawn_main" in " ".join(one.cmdline())]
+
+
+def test_a_process_of_its_own_is_killed_at_the_limit():
+    """Three reports hang, two at a time. Each client has its `504`, no process is left, and the next report is built."""
+    with serve(KILLED) as server:
+        hung = at_once(server, "/reports/1984", 3)
+        assert {answer.status_code for answer in hung} == {504}
+        assert spawned(server) == []
+        assert post(server, "/reports/2026").json()["total"] > 0
+
+
+def test_the_process_ends_when_the_server_is_killed():
+    """The server is killed while a report hangs: its process ends too."""
+    with serve(KILLED) as server, ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(post, server, "/reports/1984")
+        [process] = ask_until(lambda: spawned(server), bool, 30)
+        server.process.send_signal(9)
+        assert process.wait(30) is None
+        assert isinstance(waiting.exception(), httpx.TransportError)
+
+
+def position(server: Server, text: str) -> int:
+    server.wait_for(text)
+    return [text in line.text for line in server.lines].index(True)
+
+
+def five_of_each(server: Server) -> None:
+    for kind in ("long", "short"):
+        for number in range(1, 6):
+            post(server, f"/jobs/{kind}/{number}")
+
+
+def test_short_jobs_wait_behind_long_ones(tmp_path: Path):
+    """Two workers that take everything: of five long jobs and then five short ones, the first short one begins after three long ones."""
+    env = settings_of(LANES, tmp_path) | {"WORKERS": "any any"}
+    with serve(LANES, env=env) as server:
+        five_of_each(server)
+        short = position(server, "short job 1 started")
+        assert position(server, "long job 3 done") < short
+
+
+def test_a_worker_for_short_jobs_does_them_first(tmp_path: Path):
+    """One of the two takes short jobs only: all five are done before three long ones are."""
+    with serve(LANES, env=settings_of(LANES, tmp_path)) as server:
+        five_of_each(server)
+        short = position(server, "short job 5 done")
+        assert short < position(server, "long job 3 done")
+
+
+def celery_worker(
+    env: dict[str, str], *options: str, target: str = CELERY
+) -> AbstractContextManager[Server]:
+    module = target.removesuffix(":app")
+    return start_worker(needs_of(CELERY), module, env, "--concurrency", "1", *options)
+
+
+@pytest.mark.queues
+def test_celerys_rate_limit_counts_per_worker(tmp_path: Path):
+    """With `rate_limit="60/m"` and two workers, twelve calls take less than nine seconds: together they make more than sixty a minute."""
+    env = settings_of(CELERY, tmp_path)
+    with (
+        serve(CELERY, env=env) as app,
+        celery_worker(env, "--hostname", "one@%h") as first,
+        celery_worker(env, "--hostname", "two@%h") as second,
+    ):
+        for number in range(1, 13):
+            post(app, f"/rates/{number}")
+
+        def stamps() -> list[float]:
+            lines = first.lines + second.lines
+            return sorted(line.time for line in lines if "fetch_rate: " in line.text)
+
+        times = ask_until(stamps, lambda found: len(found) == 12, 60)
+    assert times[-1] - times[0] < 9
+
+
+@pytest.mark.queues
+def test_celerys_time_limit_kills_the_process_of_the_job(tmp_path: Path):
+    """With the prefork pool, the default, a job that hangs for six seconds is killed after two. It is not tried again, in spite of `task_acks_late`, and the worker does the next."""
+    env = settings_of(CELERY, tmp_path)
+    with serve(CELERY, env=env) as app, celery_worker(env, "-Q", "celery,short") as one:
+        post(app, "/reports/1")
+        one.wait_for("build_report: 1 started")
+        one.wait_for("TimeLimitExceeded")
+        post(app, "/reports/2")
+        one.wait_for("build_report: 2 started")
+        one.wait_for("TimeLimitExceeded.*2", nth=2)
+        said = "\n".join(line.text for line in one.lines)
+    assert said.count("build_report: 1 started") == 1
+    assert "build_report: 1 done" not in said
+
+
+@pytest.mark.queues
+def test_with_a_pool_of_threads_celery_ignores_it(tmp_path: Path):
+    """With `--pool threads` the same job runs to its end."""
+    env = settings_of(CELERY, tmp_path)
+    with serve(CELERY, env=env) as app, celery_worker(env, "--pool", "threads") as one:
+        post(app, "/reports/1")
+        one.wait_for("build_report: 1 done")
+
+
+@pytest.mark.queues
+def test_in_celery_short_jobs_need_a_queue_and_a_worker_of_their_own(tmp_path: Path):
+    """One worker for both queues: the receipt comes after the report that was sent before it. With a worker for the queue `short` it comes while the report runs."""
+    env = settings_of(CELERY, tmp_path)
+    with serve(CELERY, env=env) as app, celery_worker(env, "-Q", "celery,short") as one:
+        post(app, "/reports/1")
+        one.wait_for("build_report: 1 started")
+        post(app, "/receipts/1")
+        assert position(one, "TimeLimitExceeded") < position(one, "send_receipt: 1")
+    with (
+        serve(CELERY, env=env) as app,
+        celery_worker(env, "-Q", "celery", "--hostname", "long@%h") as long,
+        celery_worker(env, "-Q", "short", "--hostname", "short@%h") as short,
+    ):
+        post(app, "/reports/2")
+        begun = long.wait_for("build_report: 2 started")
+        post(app, "/receipts/2")
+        sent = short.wait_for("send_receipt: 2")
+        ended = long.wait_for("TimeLimitExceeded")
+    assert begun.time < sent.time < ended.time
+
+
+@pytest.mark.queues
+@pytest.mark.parametrize(
+    ("target", "waits"),
+    [("bench.celery_defaults:app", True), ("examples.celery.receipts:app", False)],
+    ids=["default", "prefetch 1"],
+)
+def test_a_celery_worker_keeps_jobs_that_another_could_run(
+    target: str, waits: bool, tmp_path: Path
+):
+    """A worker that runs one job at a time has a long one. By default it also holds the three behind it, and a second, idle worker gets none of them. With `worker_prefetch_multiplier=1` and late acknowledgement the second runs all three meanwhile."""
+    env = NEEDS["celery"].settings(None, tmp_path)
+    env |= settings_of("examples.celery.receipts:app", tmp_path)
+    worker = partial(celery_worker, env, target=target)
+    with serve(target, env=env) as app:
+        for number, item in enumerate(("long", "tea", "tea", "tea"), 1):
+            place(app, number, item)
+        with worker("--hostname", "one@%h") as first:
+            first.wait_for("order 1 started")
+            with worker("--hostname", "two@%h") as second:
+                first.wait_for("order 1 done")
+                place(app, 5)
+                done = ask_until(
+                    lambda: orders_done(first) | orders_done(second),
+                    lambda orders: len(orders) == 5,
+                    30,
+                )
+                assert done == {1, 2, 3, 4, 5}
+                assert ({2, 3, 4} <= orders_done(first)) == waits
+                assert ({2, 3, 4} <= orders_done(second)) == (not waits)
+
+
+def orders_done(worker: Server) -> set[int]:
+    said = "\n".join(line.text for line in worker.lines)
+    return {int(order) for order in re.findall(r"order (\d+) done", said)}
