@@ -202,16 +202,6 @@ def test_celery_keeps_a_cancel_in_a_statedb(tmp_path: Path):
 
 
 @pytest.mark.queues
-def test_on_redis_a_countdown_longer_than_the_visibility_timeout_runs_twice(
-    tmp_path: Path,
-):
-    """With a `visibility_timeout` of two seconds and a `countdown` of seven the job is given out again and again while it waits, and each copy runs."""
-    with shop("Celery", tmp_path, LONGEST_JOB="2") as shop_, shop_.worker() as worker:
-        shop_.plan(1, 7)
-        worker.wait_for("remind: order 1", nth=2)
-
-
-@pytest.mark.queues
 def test_a_celery_worker_that_is_stopped_gives_back_what_waits(tmp_path: Path):
     """After `SIGTERM` the next worker runs each of twenty jobs that waited, once."""
     orders = range(1, 21)
