@@ -321,9 +321,9 @@ def test_a_call_in_c_that_keeps_the_lock_lets_nothing_through(way: str, waits: b
     with serve(MODEL) as server:
         client.post(f"{server.url}/{way}/400")
         started = server.wait_for("predict: started")
-        client.get(f"{server.url}/ping")
+        client.get(f"{server.url}/ping", timeout=60)
         answered = server.wait_for("GET /ping")
-        done = server.wait_for("predict: done")
+        done = server.wait_for("predict: done", timeout=60)
     half = (done.time - started.time) / 2
     assert (answered.time - started.time > half) == waits
 
@@ -370,6 +370,6 @@ def test_a_limiter_of_one_lets_one_predict_at_a_time():
     with serve(MODEL) as server:
         for _ in range(2):
             client.post(f"{server.url}/one-at-a-time/100")
-        server.wait_for("predict: done", nth=2)
+        server.wait_for("predict: done", nth=2, timeout=60)
         said = [x.text for x in server.lines if x.text.startswith("predict")]
     assert said == ["predict: started", "predict: done"] * 2
