@@ -28,6 +28,7 @@ ROUNDS = 4_000
 
 _LISTENS = """
 const Real = Worker
+window.asked = 0
 window.found = []
 window.Worker = class extends Real {
   constructor(...parts) {
@@ -35,6 +36,10 @@ window.Worker = class extends Real {
     this.addEventListener("message", event => {
       if (event.data.type === 3) window.found.push(event.data.data.items)
     })
+  }
+  postMessage(message) {
+    if (message.type === 2) window.asked += 1
+    super.postMessage(message)
   }
 }
 """
@@ -44,11 +49,12 @@ def scores_of(tab: Page, words: str) -> dict[str, float]:
     """How well each page found fits these words, its boost left out."""
     box = tab.get_by_role("textbox", name="Search")
     for typed in ("", words):
-        before = tab.evaluate("found.length")
+        before = tab.evaluate("asked")
         box.fill(typed)
         box.press("End")
-        tab.wait_for_function("before => found.length > before", arg=before)
-    tab.wait_for_timeout(100)  # what was typed last is answered last
+        tab.wait_for_function(
+            "before => asked > before && found.length === asked", arg=before
+        )
     scores: dict[str, float] = {}
     for documents in tab.evaluate("found.at(-1)"):
         for document in documents:
