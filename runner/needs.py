@@ -121,6 +121,9 @@ NEEDS = {
         ready="Starting worker",
         prepare=(*_PROCRASTINATE, "schema", "--apply"),
     ),
+    "recipes/receive_webhooks": Needs(
+        env={"WEBHOOK_SECRET": "tea", "DATABASE": "{folder}/events.db"}
+    ),
     "celery": _CELERY,
     "celery_first_hour": _CELERY_ON_A_FILE,
     "celery_limits_and_stops": _CELERY_ON_A_FILE,

@@ -92,6 +92,7 @@ def test_a_plain_request_is_cancelled_when_its_client_leaves():
         give_up(f"{server.url}/answers")
         server.wait_for("ask_model: cancelled")
         answer = client.post(f"{server.url}/answers")
+        server.stop()
         done = [line for line in server.lines if line.text == "ask_model: done"]
     assert answer.json() == {"answer": "Tea is at four."}
     assert len(done) == 1

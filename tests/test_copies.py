@@ -14,6 +14,10 @@ from workshop.pages import target_of
 ELSEWHERE = {
     "waiting_for_a_result.py",  # answers when a worker has
     "never_started.py",  # never answers
+    "start_limit.py",  # nor does this
+    "silent.py",  # answers after 17 seconds
+    "torn.py",  # breaks off in the middle
+    "with_procrastinate.py",  # wants its tables first
 }
 ALONE = [
     file

@@ -198,6 +198,8 @@ def test_a_process_of_its_own_is_killed_at_the_limit():
     with serve(KILLED) as server:
         hung = at_once(server, "/reports/1984", 3)
         assert {answer.status_code for answer in hung} == {504}
+        third = server.wait_for("build_report: 1984 started", nth=3)
+        assert third.time > server.wait_for("create_report: 1984 killed").time
         assert spawned(server) == []
         assert post(server, "/reports/2026").json()["total"] > 0
 
@@ -206,7 +208,8 @@ def test_the_process_ends_when_the_server_is_killed():
     """The server is killed while a report hangs: its process ends too."""
     with serve(KILLED) as server, ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(post, server, "/reports/1984")
-        [process] = ask_until(lambda: spawned(server), bool, 30)
+        server.wait_for("build_report: 1984 started")
+        [process] = spawned(server)
         server.process.send_signal(9)
         assert process.wait(30) is None
         assert isinstance(waiting.exception(), httpx.TransportError)

@@ -33,12 +33,12 @@ async def count_loops() -> int:
     return len(set(loops))
 
 
-@app.get("/made-at-import")
+@app.get("/made-at-import", responses={500: {}})
 async def ask_with_client_of_the_module() -> int:
     return (await client_of_the_module.get(PARTNER)).status_code
 
 
-@app.get("/made-in-the-lifespan")
+@app.get("/made-in-the-lifespan", responses={500: {}})
 async def ask(request: Request) -> int:
     client: httpx.AsyncClient = request.state.client
     return (await client.get(PARTNER)).status_code

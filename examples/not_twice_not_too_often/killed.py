@@ -18,6 +18,7 @@ app = FastAPI()
 
 
 def build_report(year: int) -> int:
+    print(f"build_report: {year} started", flush=True)
     while year == 1984:
         time.sleep(0.1)  # stands in for a library that hangs
     return sum(number % year for number in range(100_000))

@@ -1,6 +1,7 @@
 """An app under test whose task writes to a database, in a session of its own."""
 
 import os
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 from fastapi import BackgroundTasks, Depends, FastAPI
@@ -8,7 +9,9 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
 app = FastAPI()
-engine = create_engine(os.environ.get("DATABASE_URL", "sqlite:///orders.db"))
+folder = TemporaryDirectory()
+sqlite = f"sqlite:///{folder.name}/orders.db"
+engine = create_engine(os.environ.get("DATABASE_URL", sqlite))
 Sessions = sessionmaker[Session]
 
 

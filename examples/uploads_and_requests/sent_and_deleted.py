@@ -24,7 +24,7 @@ def export(tasks: BackgroundTasks) -> FileResponse:
     return FileResponse(file.name, filename="orders.csv")
 
 
-@app.get("/gone-too-soon", response_class=FileResponse)
+@app.get("/gone-too-soon", response_class=FileResponse, responses={500: {}})
 def export_too_briefly() -> FileResponse:
     with tempfile.NamedTemporaryFile("w", dir=folder) as file:
         file.write("order,item\n7,tea\n")
