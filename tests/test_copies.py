@@ -17,6 +17,7 @@ ELSEWHERE = {
     "start_limit.py",  # nor does this
     "silent.py",  # answers after 17 seconds
     "torn.py",  # breaks off in the middle
+    "model.py",  # computes for minutes
     "with_procrastinate.py",  # wants its tables first
 }
 ALONE = [
@@ -56,4 +57,5 @@ def kept_in(folder: Path) -> dict[str, str]:
         "DATABASE": f"{folder}/db",
         "PICTURES": str(folder),
         "REPORTS": str(folder),
+        "ROW": f"{folder}/row",
     }

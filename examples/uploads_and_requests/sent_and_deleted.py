@@ -8,7 +8,8 @@ from fastapi import BackgroundTasks, FastAPI
 from fastapi.responses import FileResponse
 
 app = FastAPI()
-folder = Path(os.environ.get("EXPORTS") or tempfile.mkdtemp())
+temporary = tempfile.TemporaryDirectory()
+folder = Path(os.environ.get("EXPORTS", temporary.name))
 
 
 def delete(file: Path) -> None:

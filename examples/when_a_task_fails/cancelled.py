@@ -3,12 +3,12 @@
 import asyncio
 import os
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import gettempdir
 
 from fastapi import BackgroundTasks, FastAPI
 
 app = FastAPI()
-row = Path(os.environ.get("ROW") or f"{mkdtemp()}/status")  # stands in for a table
+row = Path(os.environ.get("ROW", f"{gettempdir()}/status"))  # stands in for a table
 
 
 async def build_report() -> None:
