@@ -17,6 +17,7 @@ ELSEWHERE = {
     "start_limit.py",  # nor does this
     "silent.py",  # answers after 17 seconds
     "torn.py",  # breaks off in the middle
+    "cancelled.py",  # works for a minute
     "model.py",  # computes for minutes
     "with_procrastinate.py",  # wants its tables first
 }
