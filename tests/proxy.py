@@ -9,11 +9,11 @@ from collections.abc import Iterator
 class Proxy:
     """Forwards to a port of this machine while `open` is set."""
 
-    def __init__(self, target: int) -> None:
+    def __init__(self, target: int, port: int = 0) -> None:
         self.open = threading.Event()
         self.open.set()
         self._target = target
-        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._listening = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listening.getsockname()[1]
         self._sockets = [self._listening]
         threading.Thread(target=self._accept, daemon=True).start()
@@ -42,9 +42,9 @@ class Proxy:
 
 
 @contextlib.contextmanager
-def proxy(target: int) -> Iterator[Proxy]:
-    """A proxy in front of the server at that port."""
-    between = Proxy(target)
+def proxy(target: int, port: int = 0) -> Iterator[Proxy]:
+    """A proxy in front of the server at the port `target`; at `port`, or a free one."""
+    between = Proxy(target, port)
     try:
         yield between
     finally:

@@ -11,6 +11,7 @@ import pytest
 from runner import client, serve
 from runner.process import PYTHON, free_port, start
 from runner.services import Service
+from tests.proxy import proxy
 from tests.services import in_a_thread, rabbitmq_url, settings_of
 
 REFRESH = "examples.loops_in_the_app.refresh:app"
@@ -132,9 +133,14 @@ def send(rabbitmq: Service, *orders: str) -> None:
     in_a_thread(publish(rabbitmq_url(rabbitmq), *orders)).result()
 
 
-def test_the_consumer_comes_back_when_RabbitMQ_does(rabbitmq: Service, tmp_path: Path):
+def at(rabbitmq: Service, port: int = 0) -> dict[str, str]:
+    """The consumer's environment: where RabbitMQ is."""
+    return {"RABBITMQ": rabbitmq_url(rabbitmq, port)}
+
+
+def test_the_consumer_comes_back_when_RabbitMQ_does(rabbitmq: Service):
     """RabbitMQ is killed and started again: the consumer says so, connects again, and gets what comes then. The app answers all the while."""
-    with serve(CONSUMER, env=settings_of(CONSUMER, tmp_path)) as server:
+    with serve(CONSUMER, env=at(rabbitmq)) as server:
         server.wait_for("consume: listens")
         send(rabbitmq, "tea")
         server.wait_for("send_receipt: tea done")
@@ -147,23 +153,23 @@ def test_the_consumer_comes_back_when_RabbitMQ_does(rabbitmq: Service, tmp_path:
         server.wait_for("send_receipt: milk done")
 
 
-def test_the_app_starts_without_RabbitMQ(rabbitmq: Service, tmp_path: Path):
-    """The app starts while RabbitMQ is away, and the consumer listens when it is there."""
-    settings = settings_of(CONSUMER, tmp_path)
-    rabbitmq.kill()
-    with serve(CONSUMER, env=settings) as server:
+def test_the_app_starts_without_RabbitMQ(rabbitmq: Service):
+    """The app starts while RabbitMQ cannot be reached, and the consumer listens when it can."""
+    port = free_port()
+    with serve(CONSUMER, env=at(rabbitmq, port)) as server:
         server.wait_for("the broker has gone")
-        rabbitmq.start()
-        server.wait_for("consume: listens")
+        with proxy(rabbitmq.port, port):
+            server.wait_for("consume: listens")
+            server.stop()
 
 
-def test_what_it_was_doing_comes_again(rabbitmq: Service, tmp_path: Path):
+def test_what_it_was_doing_comes_again(rabbitmq: Service):
     """The app is stopped in the middle of a message: it goes back to RabbitMQ, and the next app gets it."""
-    with serve(CONSUMER, env=settings_of(CONSUMER, tmp_path)) as server:
+    with serve(CONSUMER, env=at(rabbitmq)) as server:
         server.wait_for("consume: listens")
         send(rabbitmq, "tea")
         server.wait_for("send_receipt: tea started")
         server.stop()
         assert "tea done" not in server.transcript()
-    with serve(CONSUMER, env=settings_of(CONSUMER, tmp_path)) as server:
+    with serve(CONSUMER, env=at(rabbitmq)) as server:
         server.wait_for("send_receipt: tea done")
