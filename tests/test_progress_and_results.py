@@ -239,3 +239,18 @@ def test_the_bar_in_a_browser_moves_until_the_work_has_ended(
     assert seen == sorted(seen)
     assert (seen[-1] == 100) == (year == "2026")
     assert year == "1999" or len(seen) > 1  # it may have come late
+
+
+def test_a_report_of_somebody_else_is_404():
+    """Who asked for the report reads its status. Another user gets the same `404` as for an id that never was, and who sends no token a `422`."""
+    with serve("examples.progress_and_results.owned:app") as server:
+        ada, eve = ({"Authorization": f"Bearer {who}"} for who in ("ada", "eve"))
+        report = client.post(f"{server.url}/reports", headers=ada).json()["id"]
+        url = f"{server.url}/reports/{report}"
+        assert client.get(url, headers=ada).json()["status"] in ("running", "done")
+        other, unknown = (
+            client.get(address, headers=eve) for address in (url, f"{url}x")
+        )
+        assert client.get(url).status_code == 422
+    assert other.status_code == unknown.status_code == 404
+    assert other.text == unknown.text

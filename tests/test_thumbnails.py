@@ -50,6 +50,32 @@ def test_the_thumbnail_is_there_when_the_task_has_ended(server: Server):
         assert image.size == (200, 100)
 
 
+def thumbnail_of(server: Server, data: bytes) -> Image.Image:
+    """Upload a picture; its thumbnail."""
+    location = upload(server, data).headers["location"]
+    server.wait_for("make_thumbnail: .* done")
+    return Image.open(BytesIO(client.get(server.url + location).content))
+
+
+def test_a_photo_stands_as_it_was_taken(server: Server):
+    """A photo of 600 by 300 whose EXIF data say that the camera was held upright becomes an upright thumbnail. The EXIF data, with the place where it was taken, are not in it."""
+    exif = Image.Exif()
+    exif[274] = 6  # Orientation: to be turned by 90 degrees
+    file = BytesIO()
+    Image.new("RGB", (600, 300)).save(file, "JPEG", exif=exif)
+    thumbnail = thumbnail_of(server, file.getvalue())
+    assert thumbnail.size == (100, 200)
+    assert not thumbnail.getexif()
+
+
+def test_what_is_transparent_becomes_white(server: Server):
+    """What is transparent in a PNG is white in the thumbnail, not black."""
+    file = BytesIO()
+    Image.new("RGBA", (300, 300), (0, 0, 0, 0)).save(file, "PNG")
+    thumbnail = thumbnail_of(server, file.getvalue())
+    assert min(thumbnail.convert("L").getdata()) > 250
+
+
 def test_the_same_picture_from_many_at_once_has_one_thumbnail(
     server: Server, folder: Path
 ):

@@ -115,3 +115,14 @@ def test_the_dependencies_of_a_task_are_not_resolved():
         [marker, value] = stop_and_read(server, "send_receipt")
     assert marker.startswith("send_receipt: Depends(")
     assert value == "send_receipt: {'mail server': 'mail.example.com'}"
+
+
+def test_a_copy_of_the_upload_outlives_the_request(tmp_path: Path):
+    """The work reads the whole copy when the request, and the upload with it, has ended, and leaves nothing behind."""
+    target = "examples.uploads_and_requests.kept_upload:app"
+    with serve(target, env={"UPLOADS": str(tmp_path)}) as server:
+        files = {"video": bytes(3_000_000)}
+        assert client.post(f"{server.url}/videos", files=files).status_code == 202
+        server.wait_for("transcode: 3000000 bytes")
+        server.stop()
+    assert not list(tmp_path.iterdir())

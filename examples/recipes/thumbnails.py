@@ -36,8 +36,10 @@ def check(data: bytes) -> None:
 
 def make_thumbnail(data: bytes, picture_id: str) -> None:
     with Image.open(BytesIO(data), formats=FORMATS) as image:
-        thumbnail = ImageOps.exif_transpose(image).convert("RGB")
-    thumbnail.thumbnail((200, 200))
+        picture = ImageOps.exif_transpose(image).convert("RGBA")
+    picture.thumbnail((200, 200))
+    white = Image.new("RGBA", picture.size, "white")
+    thumbnail = Image.alpha_composite(white, picture).convert("RGB")
     unfinished = folder / f"{uuid4()}.part"
     thumbnail.save(unfinished, "JPEG")
     unfinished.replace(folder / f"{picture_id}.jpg")  # whole, or not there
