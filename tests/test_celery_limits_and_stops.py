@@ -5,6 +5,7 @@ import time
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
+import psutil
 import pytest
 
 from runner import Server, client, serve
@@ -261,6 +262,26 @@ def test_so_does_a_retry_that_waits_longer(settings: dict[str, str], tmp_path: P
         worker.wait_for("remind: started", nth=3)
 
 
+ETA = "examples.celery_limits_and_stops.eta:app"
+
+
+@pytest.mark.parametrize(
+    ("zone", "seconds", "first"),
+    [("America/New_York", 3600, "naive"), ("Asia/Tokyo", 2, "aware")],
+)
+def test_an_eta_without_a_zone_is_taken_for_utc(
+    settings: dict[str, str], zone: str, seconds: int, first: str
+):
+    """In New York a reminder for in an hour, `eta=datetime.now() + …`, runs at once. In Tokyo one for in two seconds does not, and one with `datetime.now(UTC)` does."""
+    env = settings | {"TZ": zone}
+    with serve(ETA, env=env) as app, a_worker(env, ETA) as worker:
+        for path in ("/aware", "/naive"):
+            post(app, f"{path}?seconds={seconds}")
+        worker.wait_for("received", nth=2)
+        worker.wait_for(f"remind: {first}")
+        assert len(printed(worker, "remind: ")) == 1
+
+
 def a_beat(
     settings: dict[str, str], file: Path, target: str = DUE_ROWS
 ) -> AbstractContextManager[Server]:
@@ -316,6 +337,36 @@ EARLY = {
     '    "worker_prefetch_multiplier": 1,\n': "",
 }
 SECOND = ("--hostname", "celery@second")
+PRIORITIES = "examples.celery_limits_and_stops.priorities:app"
+
+
+def order_of_four(env: dict[str, str], target: str) -> list[str]:
+    """While the first report is built three more are asked for, the last of them urgently: the order in which they begin."""
+    with serve(target, env=env) as app, a_worker(env, target) as worker:
+        post(app, "/reports/1")
+        worker.wait_for("build_report: 1 started")
+        for path in ("/reports/2", "/reports/3", "/reports/4?priority=0"):
+            post(app, path)
+        worker.wait_for("build_report: . started", nth=4)
+        said = "\n".join(line.text for line in worker.lines)
+        return re.findall(r"build_report: (.) started", said)
+
+
+def test_an_urgent_job_overtakes_those_that_wait_in_redis(settings: dict[str, str]):
+    """With late acknowledgement and `worker_prefetch_multiplier=1` an urgent job, on Redis `priority=0`, begins before two that were sent earlier with 9."""
+    assert order_of_four(settings, PRIORITIES) == ["1", "4", "2", "3"]
+
+
+def test_a_priority_does_nothing_to_what_a_worker_has_taken(
+    settings: dict[str, str], tmp_path: Path
+):
+    """With the defaults it has no effect: the worker has taken the two already."""
+    early = {
+        "    task_acks_late=True,\n": "",
+        "    worker_prefetch_multiplier=1,\n": "",
+    }
+    env = changed(settings, tmp_path, PRIORITIES, early)
+    assert order_of_four(env, "changed:app") == ["1", "2", "3", "4"]
 
 
 def test_a_worker_reserves_jobs_that_wait(settings: dict[str, str], tmp_path: Path):
@@ -340,6 +391,40 @@ def test_with_these_settings_nothing_is_reserved(app: Server, settings: dict[str
             assert len(printed(worker, "received")) == 1
         for job in jobs:
             becomes(app, job, "SUCCESS")
+
+
+def kill_its_process(worker: Server) -> None:
+    """As the kernel does when memory is short: the process that runs the job."""
+    for process in psutil.Process(worker.process.pid).children(recursive=True):
+        process.kill()
+
+
+def test_acks_late_alone_loses_what_a_killed_process_ran(
+    settings: dict[str, str], tmp_path: Path
+):
+    """The process of a job is killed, as it is when memory is short. With `task_acks_late` alone the job is a `FAILURE`, `WorkerLostError`, and is gone."""
+    alone = {'    "task_reject_on_worker_lost": True,\n': ""}
+    env = changed(settings, tmp_path, APP, alone)
+    with serve("changed:app", env=env) as app, a_worker(env, "changed:app") as worker:
+        job = post(app, "/reports/2026")
+        worker.wait_for("2026, page 2$")
+        kill_its_process(worker)
+        worker.wait_for("WorkerLostError")
+        becomes(app, job, "FAILURE")
+        becomes(app, post(app, "/reports/2027"), "SUCCESS")
+        assert len(printed(worker, "2026, page 1$")) == 1
+
+
+def test_with_reject_on_worker_lost_it_runs_again(
+    app: Server, settings: dict[str, str]
+):
+    """With `task_reject_on_worker_lost` as well, the next process runs it from its beginning."""
+    with a_worker(settings) as worker:
+        job = post(app, "/reports/2026")
+        worker.wait_for("2026, page 2$")
+        kill_its_process(worker)
+        worker.wait_for("2026, page 1$", nth=2)
+        becomes(app, job, "SUCCESS")
 
 
 def test_acks_late_is_no_retry(settings: dict[str, str], tmp_path: Path):
