@@ -61,7 +61,7 @@ class Session:
         self._running = self._page.enter_context(ExitStack())
         self._env: dict[str, str] = {}
         self._example = ""
-        self._prepared: set[str] = set()
+        self._prepared: list[Needs] = []
         self._folder = Path(self._page.enter_context(tempfile.TemporaryDirectory()))
         self._project = ROOT
         if in_a_copy:
@@ -117,9 +117,9 @@ class Session:
 
     def _prepare(self, target: str) -> None:
         """Give an example, and what runs beside it, what they need; once in a page."""
-        folder = target.split(".")[1]
-        if folder not in self._prepared:
-            self._prepared.add(folder)
+        needs = needs_of(target)
+        if needs not in self._prepared:
+            self._prepared.append(needs)
             self._env |= settings_of(target, self._folder)
 
     def _is_beside(self, typed: str) -> bool:
