@@ -268,7 +268,6 @@ _ALL = [
         (Request("POST", "/answers", pause=0.8, leaves=True),),
         not_in_browser=_NO_READER,
     ),
-    Scene("after_the_stream/session_held", (_READ,) * 4, not_in_browser=_NO_DATABASE),
     Scene(
         "serverless/answers_first",
         (

@@ -70,6 +70,7 @@ class Session:
 
     def close(self) -> None:
         """Stop the server and remove the folder."""
+        self._running.close()  # or it writes there meanwhile
         self._page.close()
 
     def play(self, block: str, shown: list[str]) -> None:

@@ -128,6 +128,24 @@ def test_the_text_alternative_tells_the_story():
     )
 
 
+def test_when_the_response_of_a_client_that_left_was_handed_over_does_not_matter():
+    kept, now = (load(Recording, "when_it_runs/client_gone").run for _ in range(2))
+    now.exchanges[0].handed_over = 0.01
+    assert now.exchanges[0].left
+    assert differences(now, kept) == []
+
+
+def test_nor_whether_an_earlier_call_ended_just_before_a_response_or_just_after():
+    kept, now = (load(Recording, "event_loop_errors/two_loops").run for _ in range(2))
+    [first, second, _] = now.exchanges
+    call = now.calls[0]
+    assert first.handed_over < call.start < second.sent
+    call.end = second.handed_over + 0.001
+    assert differences(now, kept) == []
+    call.end = first.handed_over - 0.001
+    assert differences(now, kept) != []
+
+
 def test_a_time_for_which_the_process_is_frozen_is_shown_and_told():
     run = load(Recording, "serverless/answers_first").run
     run.freezes = [Freeze(0.5, 2.5)]
