@@ -64,6 +64,20 @@ class Needs:
 
 _DURABLE = Needs(env={"DATABASE": "{folder}/jobs.db"})
 
+_DBOS = replace(_DURABLE, sqlite=(3, 42, 0))
+_ON_POSTGRESQL = Needs(
+    service="postgresql",
+    env={"DATABASE": POSTGRESQL},
+    worker=(*_PROCRASTINATE, "worker"),
+    ready="Starting worker",
+    prepare=(*_PROCRASTINATE, "schema", "--apply"),
+)
+_TASKIQ = Needs(
+    service="rabbitmq",
+    env={"RABBITMQ": RABBITMQ},
+    worker=("taskiq", "worker", "{module}:broker"),
+    ready="Listening started|Startup completed",
+)
 _CELERY = Needs(
     service="redis",
     env={"BROKER": _REDIS},
@@ -98,29 +112,22 @@ _RQ = Needs(
 
 NEEDS = {
     "durable_on_one_machine": _DURABLE,
-    "durable_on_one_machine/workflows": Needs(env=_DURABLE.env, sqlite=(3, 42, 0)),
+    "durable_on_one_machine/workflows": _DBOS,
     "serverless": _DURABLE,
-    "many_machines": Needs(
-        service="rabbitmq",
+    "many_machines": replace(
+        _TASKIQ,
         env={
-            "RABBITMQ": RABBITMQ,
+            **_TASKIQ.env,
             "DATABASE": "sqlite+aiosqlite:///{folder}/shop.db?timeout=60",
         },
         worker=("taskiq", "worker", "examples.many_machines.tasks:broker"),
-        ready="Listening started|Startup completed",
     ),
     "what_is_lost/commit_or_enqueue_first": Needs(
         service="rabbitmq", env={"RABBITMQ": RABBITMQ, "DATABASE": "{folder}/orders.db"}
     ),
     "loops_in_the_app/consumer": Needs(service="rabbitmq", env={"RABBITMQ": RABBITMQ}),
     "loops_in_the_app/only_one": Needs(env={"LOCK_FILE": "{folder}/refresh.lock"}),
-    "with_postgresql": Needs(
-        service="postgresql",
-        env={"DATABASE": POSTGRESQL},
-        worker=(*_PROCRASTINATE, "worker"),
-        ready="Starting worker",
-        prepare=(*_PROCRASTINATE, "schema", "--apply"),
-    ),
+    "with_postgresql": _ON_POSTGRESQL,
     "recipes/receive_webhooks": Needs(
         env={"WEBHOOK_SECRET": "tea", "DATABASE": "{folder}/events.db"}
     ),
@@ -144,20 +151,9 @@ NEEDS = {
     "delayed_jobs/with_dramatiq": replace(
         _DRAMATIQ, env={**_DRAMATIQ.env, **_DURABLE.env}
     ),
-    "delayed_jobs/with_taskiq": Needs(
-        service="rabbitmq",
-        env={"RABBITMQ": RABBITMQ},
-        worker=("taskiq", "worker", "{module}:broker"),
-        ready="Listening started|Startup completed",
-    ),
-    "delayed_jobs/with_procrastinate": Needs(
-        service="postgresql",
-        env={"DATABASE": POSTGRESQL},
-        worker=(*_PROCRASTINATE, "worker"),
-        ready="Starting worker",
-        prepare=(*_PROCRASTINATE, "schema", "--apply"),
-    ),
-    "delayed_jobs/with_dbos": Needs(env=_DURABLE.env, sqlite=(3, 42, 0)),
+    "delayed_jobs/with_taskiq": _TASKIQ,
+    "delayed_jobs/with_procrastinate": _ON_POSTGRESQL,
+    "delayed_jobs/with_dbos": _DBOS,
     "not_twice_not_too_often": _DURABLE,
     "not_twice_not_too_often/advisory_lock": Needs(
         service="postgresql", env={"DATABASE": POSTGRESQL}

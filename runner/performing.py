@@ -9,7 +9,6 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from signal import SIGCONT, SIGSTOP
 
 import httpx
 
@@ -88,9 +87,8 @@ def _send(scene: Scene, server: Server) -> tuple[list[Exchange], list[Freeze]]:
 
 def _freeze(server: Server, seconds: float) -> Freeze:
     start = time.time()
-    server.process.send_signal(SIGSTOP)
-    time.sleep(seconds)
-    server.process.send_signal(SIGCONT)
+    with server.frozen():
+        time.sleep(seconds)
     return Freeze(start, time.time())
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGTERM, Signals
+from signal import SIGCONT, SIGSTOP, SIGTERM, Signals
 from typing import TextIO
 
 import psutil
@@ -133,6 +133,15 @@ class Server:
         """
         self.process.send_signal(signal)
         return self.wait(timeout)
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Stop the process with SIGSTOP: it gets no time at all until the end of the block."""
+        self.process.send_signal(SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(SIGCONT)
 
     def kill(self) -> None:
         """Send SIGKILL to the process and all that it has started; wait for their end."""

@@ -22,6 +22,14 @@ def postgresql() -> str:
     return postgresql_url(new_database()).replace(":", "+psycopg:", 1)
 
 
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def database(request: pytest.FixtureRequest) -> dict[str, str]:
+    """The environment that names the database: the example's own file, or a server."""
+    if request.param == "SQLite":
+        return {}
+    return {"DATABASE_URL": request.getfixturevalue("postgresql")}
+
+
 @pytest.fixture
 def settings(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, str]:
     """What the module's `APP`, and what runs beside it, finds in its environment."""

@@ -5,14 +5,6 @@ import pytest
 from runner import client, serve
 
 
-@pytest.fixture(params=["SQLite", "PostgreSQL"])
-def database(request: pytest.FixtureRequest) -> dict[str, str]:
-    """The environment that names the database: the example's own file, or a server."""
-    if request.param == "SQLite":
-        return {}
-    return {"DATABASE_URL": request.getfixturevalue("postgresql")}
-
-
 def test_after_a_commit_an_async_object_is_a_missing_greenlet(database: dict[str, str]):
     """After a commit the object of an async session is read again when you look at it, and that is a `MissingGreenlet`. With `expire_on_commit=False` it keeps what it has."""
     with serve("examples.database_errors.missing_greenlet:app", env=database) as server:

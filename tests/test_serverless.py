@@ -128,16 +128,6 @@ def test_a_thread_is_frozen_with_its_function_and_goes_on_in_the_next_event():
     assert len(prices) < 30
 
 
-@contextmanager
-def frozen(server: Server) -> Iterator[None]:
-    """As the platform does between two requests: the process gets no time at all."""
-    server.process.send_signal(SIGSTOP)
-    try:
-        yield
-    finally:
-        server.process.send_signal(SIGCONT)
-
-
 @pytest.mark.parametrize(
     ("path", "work"), [("/exports", "export_pages"), ("/prices", "watch_prices")]
 )
@@ -147,7 +137,7 @@ def test_a_frozen_task_or_thread_goes_on_with_the_next_request(path: str, work: 
         client.post(server.url + path)
         server.wait_for(f"{work}: started")
         begin = time.monotonic()
-        with frozen(server):
+        with server.frozen():
             time.sleep(FROZEN)
         client.get(f"{server.url}/ping")
         server.wait_for(f"{work}: done")
@@ -163,7 +153,7 @@ def test_a_time_limit_goes_on_counting():
     with serve(ANSWERS_FIRST) as server:
         client.post(f"{server.url}/exports-with-a-limit")
         server.wait_for("export_pages: started")
-        with frozen(server):
+        with server.frozen():
             time.sleep(3)
         client.get(f"{server.url}/ping")
         server.wait_for("export_within: gave up")
@@ -196,7 +186,7 @@ def test_spans_of_a_frozen_process_are_sent_when_it_is_woken():
     soon = {"OTEL_BSP_SCHEDULE_DELAY": "1000"}
     with serve(SPANS, env=soon) as server:
         client.post(f"{server.url}/orders")
-        with frozen(server):
+        with server.frozen():
             time.sleep(FROZEN)
         for name in SENT:
             server.wait_for(f"sent: {name}")
@@ -297,7 +287,7 @@ def test_a_job_that_is_called_twice_at_once_is_done_once(tmp_path: Path):
     with two_instances(tmp_path) as (one, other), ThreadPoolExecutor() as threads:
         first = threads.submit(client.post, f"{one.url}/jobs/digest")
         one.wait_for("send_digest: digest started")
-        with frozen(one):
+        with one.frozen():
             meanwhile = client.post(f"{other.url}/jobs/digest").status_code
         again = deliver(other, job="digest")
         assert first.result().status_code == again[-1] == 200
@@ -341,7 +331,7 @@ def test_an_instance_whose_lease_is_over_does_not_release_the_next_ones(
     ):
         first = threads.submit(client.post, f"{late.url}/jobs/digest")
         late.wait_for("send_digest: digest started")
-        with frozen(late):
+        with late.frozen():
             second = threads.submit(deliver, other, job="digest")
             other.wait_for("send_digest: digest started")
             other.process.send_signal(SIGSTOP)
@@ -356,7 +346,7 @@ def test_a_run_that_was_due_while_the_app_slept_is_missed():
     """A run that was due while the app slept is missed: the log says so when it is woken."""
     with serve(ASLEEP) as server:
         server.wait_for("poll_inbox: round 1")
-        with frozen(server):
+        with server.frozen():
             time.sleep(4.5)
         server.wait_for('"send_digest .*was missed by 0:00:0[1-9]')
         server.stop()
@@ -368,7 +358,7 @@ def test_a_loop_stands_still_and_makes_up_for_nothing():
     with serve(ASLEEP) as server:
         server.wait_for("poll_inbox: round 1")
         begin = time.monotonic()
-        with frozen(server):
+        with server.frozen():
             time.sleep(FROZEN)
         server.wait_for("poll_inbox: round 5")
         rounds = beginning_with(server, "poll_inbox")

@@ -7,15 +7,6 @@ from tests.load import post_at_once
 from tests.older import serve_with_fastapi
 from tests.terminal import stop_and_read
 
-
-@pytest.fixture(params=["SQLite", "PostgreSQL"])
-def database(request: pytest.FixtureRequest) -> dict[str, str]:
-    """The environment that names the database: the example's own file, or a server."""
-    if request.param == "SQLite":
-        return {}
-    return {"DATABASE_URL": request.getfixturevalue("postgresql")}
-
-
 TASK_FIRST = ["session: opened", "send_receipt: done", "session: closed"]
 
 
