@@ -1,7 +1,10 @@
 """Copies of the project, and of one example, to be changed by a test."""
 
+import os
 import shutil
 import subprocess
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from runner.process import ROOT
@@ -30,14 +33,37 @@ def copied(folder: Path, *, installed: bool = False) -> Path:
     return folder
 
 
+def with_changes(text: str, changes: Mapping[str, str]) -> str:
+    """Replace each old text, which must be there, by its new one."""
+    for old, new in changes.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
+
+
+def last_line_of_pytest(
+    folder: Path, *options: str, env: Mapping[str, str] | None = None
+) -> str:
+    """Run the tests in a folder as a reader would; the last line that they print."""
+    surroundings = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
+    surroundings["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # a reader has not got ours
+    command = [sys.executable, "-m", "pytest", "-q", *options, "-p", "no:cacheprovider"]
+    ended = subprocess.run(
+        command,
+        cwd=folder,
+        env=surroundings | dict(env or {}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return ended.stdout.splitlines()[-1]
+
+
 def changed(
     settings: dict[str, str], folder: Path, target: str, changes: dict[str, str]
 ) -> dict[str, str]:
     """Change a copy of an example, which is then the module `changed`; the settings for it."""
     module = target.removesuffix(":app").replace(".", "/")
-    text = (ROOT / f"{module}.py").read_text()
-    for old, new in changes.items():
-        assert old in text, old
-        text = text.replace(old, new)
+    text = with_changes((ROOT / f"{module}.py").read_text(), changes)
     (folder / "changed.py").write_text(text)
     return settings | {"PYTHONPATH": f"{settings['PYTHONPATH']}:{folder}"}

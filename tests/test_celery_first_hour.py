@@ -1,11 +1,8 @@
 """The statements of docs/celery-first-hour.md."""
 
-import os
 import re
 import shutil
 import socket
-import subprocess
-import sys
 from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +13,7 @@ from runner import Server, ServerError, client, serve
 from runner.needs import NEEDS, start_worker
 from runner.process import ROOT
 from runner.services import Service
-from tests.copying import changed
+from tests.copying import changed, last_line_of_pytest, with_changes
 from tests.orders import ask_until
 from tests.services import new_database, postgresql_url
 
@@ -400,32 +397,21 @@ def test_depends_stays_what_it_is(settings: dict[str, str], tmp_path: Path):
         becomes(app, 1, "FAILURE")
 
 
-def run_tests(folder: Path, settings: dict[str, str], *changes: str) -> str:
+def run_tests(
+    folder: Path, settings: dict[str, str], changes: dict[str, str] | None = None
+) -> str:
     """Run the published tests where there is no Redis; the last line that they print."""
     for name in ("orders.py", "test_orders.py"):
         shutil.copy(FILES / name, folder)
-    for old, new in zip(changes[::2], changes[1::2], strict=True):
-        text = (folder / "orders.py").read_text()
-        assert old in text
-        (folder / "orders.py").write_text(text.replace(old, new))
-    return pytest_in(folder, settings).splitlines()[-1]
+    changed = folder / "orders.py"
+    changed.write_text(with_changes(changed.read_text(), changes or {}))
+    return without_redis(folder, settings)
 
 
-def pytest_in(folder: Path, settings: dict[str, str]) -> str:
-    surroundings = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
-        cwd=folder,
-        env=surroundings
-        | {
-            "PYTHONPATH": settings["PYTHONPATH"],
-            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # a reader has not got ours
-            "BROKER": "redis://127.0.0.1:1",
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-    ).stdout
+def without_redis(folder: Path, settings: dict[str, str]) -> str:
+    """Run the tests in a folder; the last line that they print."""
+    path, nobody = settings["PYTHONPATH"], "redis://127.0.0.1:1"
+    return last_line_of_pytest(folder, env={"PYTHONPATH": path, "BROKER": nobody})
 
 
 def test_the_tests_of_this_page_pass_without_redis(
@@ -438,17 +424,17 @@ def test_the_tests_of_this_page_pass_without_redis(
 @pytest.mark.parametrize(
     "changes",
     [
-        ("        send_receipt.apply_async([order.id], task_id=order.job)\n", ""),
-        ("apply_async([order.id]", "apply_async([order.item]"),
-        ('{item} done"', '{order_id} done"'),
+        {"        send_receipt.apply_async([order.id], task_id=order.job)\n": ""},
+        {"apply_async([order.id]": "apply_async([order.item]"},
+        {'{item} done"': '{order_id} done"'},
     ],
     ids=["nothing sent", "another argument", "another receipt"],
 )
 def test_they_notice_a_job_that_is_missing_or_wrong(
-    settings: dict[str, str], tmp_path: Path, changes: tuple[str, str]
+    settings: dict[str, str], tmp_path: Path, changes: dict[str, str]
 ):
     """They fail if the job is not sent, if it is sent something else, or does something else."""
-    assert re.match("[12] failed", run_tests(tmp_path, settings, *changes))
+    assert re.match("[12] failed", run_tests(tmp_path, settings, changes))
 
 
 EAGER = """
@@ -472,7 +458,7 @@ def test_no_countdown(capsys):
 def test_eager_is_another_world(settings: dict[str, str], tmp_path: Path):
     """With it a `countdown` is not waited for, and an `async def` task is `SUCCESS`, though its body has not run."""
     (tmp_path / "test_eager.py").write_text(EAGER)
-    assert re.match("2 passed", pytest_in(tmp_path, settings).splitlines()[-1])
+    assert re.match("2 passed", without_redis(tmp_path, settings))
 
 
 @pytest.mark.parametrize("pool", ["solo", "threads", "prefork"])

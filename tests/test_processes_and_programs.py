@@ -16,6 +16,7 @@ import pytest
 
 from runner import Server, client, serve
 from runner.process import ROOT, free_port, start
+from tests.copying import with_changes
 from tests.orders import ask_until
 from tests.terminal import positions
 
@@ -250,10 +251,8 @@ def run_with_python(
     folder: Path, changes: dict[str, str]
 ) -> AbstractContextManager[Server]:
     """Run the example, changed, with ``python`` until it has begun, or failed to."""
-    text = (ROOT / "examples/processes_and_programs/guarded.py").read_text()
-    for old, new in changes.items():
-        assert old in text
-        text = text.replace(old, new)
+    file = ROOT / "examples/processes_and_programs/guarded.py"
+    text = with_changes(file.read_text(), changes)
     assert "uvicorn.run(app)" in text
     text = text.replace("uvicorn.run(app)", f"uvicorn.run(app, port={free_port()})")
     (folder / "main.py").write_text(text)

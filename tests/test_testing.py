@@ -1,6 +1,5 @@
 """The statements of docs/testing.md."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ import pytest
 
 from runner import client, serve
 from runner.process import ROOT
+from tests.copying import last_line_of_pytest, with_changes
 from tests.terminal import positions
 
 FILES = ROOT / "examples/testing"
@@ -22,22 +22,9 @@ def run_published(
 ) -> str:
     """Run the published tests on a changed copy of an app; the last line they print."""
     shutil.copytree(FILES, folder, dirs_exist_ok=True)
-    for old, new in changes.items():
-        text = (folder / file).read_text()
-        assert old in text
-        (folder / file).write_text(text.replace(old, new))
-    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", *options]
-    return subprocess.run(
-        [*command, "-p", "no:cacheprovider"],
-        cwd=folder,
-        env={
-            **{k: v for k, v in os.environ.items() if not k.startswith("PYTEST")},
-            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",  # a reader has not got ours
-        },
-        capture_output=True,
-        text=True,
-        timeout=60,
-    ).stdout.splitlines()[-1]
+    changed = folder / file
+    changed.write_text(with_changes(changed.read_text(), changes))
+    return last_line_of_pytest(folder, "-W", "error", *options)
 
 
 @pytest.mark.slow
