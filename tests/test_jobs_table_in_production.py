@@ -1,0 +1,612 @@
+"""The statements of docs/jobs-table-in-production.md."""
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from examples.jobs_table_in_production import claims, growing, notify
+from runner import Server, client, serve
+from tests.copying import changed, with_changes
+from tests.orders import ask_until
+from tests.proxy import proxy
+from tests.services import new_database, postgresql_url, running, settings_of
+
+pytestmark = pytest.mark.slow
+
+CLAIMS = "examples.jobs_table_in_production.claims:app"
+NOTIFY = "examples.jobs_table_in_production.notify:app"
+GROWING = "examples.jobs_table_in_production.growing:app"
+
+Connection = psycopg.Connection[Any]
+SKIP_LOCKED = " for update skip locked"
+
+
+def connect(database: str, **more: Any) -> Connection:
+    return psycopg.connect(database, **{"autocommit": True, **more})
+
+
+@pytest.fixture
+def jobs(tmp_path: Path) -> dict[str, str]:
+    """The settings of the app whose workers renew their lease, here of two seconds."""
+    return settings_of(CLAIMS, tmp_path) | {"LEASE": "2"}
+
+
+@pytest.fixture
+def mails(tmp_path: Path) -> dict[str, str]:
+    """The settings of the app that listens. It polls once an hour."""
+    return settings_of(NOTIFY, tmp_path) | {"POLL": "3600"}
+
+
+@pytest.fixture
+def table() -> Iterator[Connection]:
+    """A connection to a database with the table of `claims` and nothing else."""
+    with connect(postgresql_url(new_database())) as connection:
+        connection.execute(claims.CREATE)
+        yield connection
+
+
+@pytest.fixture
+def exports() -> Iterator[Connection]:
+    """A connection to a database with a year of exports, 50,000, of which none is open."""
+    with connect(postgresql_url(new_database())) as connection:
+        connection.execute(growing.CREATE)
+        connection.execute(growing.A_YEAR, [50_000, 50_000])
+        connection.execute("vacuum analyze exports")
+        yield connection
+
+
+def place(server: Server, order: int, seconds: float = 0.1) -> bool:
+    """Place an order of customer 1; whether a job was queued for it."""
+    url = f"{server.url}/customers/1/orders/{order}"
+    answer = client.post(url, params={"seconds": seconds})
+    assert answer.status_code == 202
+    queued: bool = answer.json()["queued"]
+    return queued
+
+
+def points(server: Server) -> int:
+    answer: int = client.get(f"{server.url}/customers/1").json()[0]["points"]
+    return answer
+
+
+def late(server: Server) -> Any:
+    return client.get(f"{server.url}/jobs/late").json()
+
+
+def started(*servers: Server) -> Counter[int]:
+    """How often the job of each order was started."""
+    said = "\n".join(line.text for server in servers for line in server.lines)
+    return Counter(map(int, re.findall(r"order-(\d+) started", said)))
+
+
+# A row that stays "running"
+
+
+def test_a_claim_without_a_time_leaves_the_row_running_for_ever(
+    jobs: dict[str, str], tmp_path: Path
+):
+    """The claim takes rows that are `waiting`, and nothing else. The worker is killed: other workers run the next job, and that row says `running` until somebody changes it."""
+    plain = {
+        "status in ('waiting', 'running')\n            and": "status = 'waiting' and"
+    }
+    env = changed(jobs, tmp_path, CLAIMS, plain) | {"LEASE": "0.1"}
+    with serve("changed:app", env=env) as first:
+        place(first, 1, 5)
+        first.wait_for("order-1 started")
+        first.kill()
+    with serve("changed:app", env=env) as second:
+        for order in range(2, 12):
+            place(second, order)
+        second.wait_for(r"order-\d+ done", nth=10)
+        assert started(second)[1] == 0
+        assert late(second) == [{"id": 1, "key": "order-1", "attempts": 1}]
+
+
+def test_a_killed_workers_job_is_late_and_then_taken_by_another(jobs: dict[str, str]):
+    """The app is killed in the middle of a job. The next one takes the job when the lease is over, not before."""
+    with serve(CLAIMS, env=jobs) as first:
+        place(first, 1, 1)
+        begun = first.wait_for("order-1 started")
+        first.kill()
+    with serve(CLAIMS, env=jobs) as second:
+        again = second.wait_for("order-1 started")
+        second.wait_for("order-1 done")
+        assert points(second) == 10
+    assert again.time - begun.time > 1.9
+
+
+def test_a_job_longer_than_the_lease_is_not_taken_while_its_worker_lives(
+    jobs: dict[str, str],
+):
+    """A job takes three times as long as the lease, and two apps look for jobs all the time. Its worker renews the lease three times in it: the job runs once."""
+    with serve(CLAIMS, env=jobs) as one, serve(CLAIMS, env=jobs) as other:
+        place(one, 1, 6)
+        ask_until(
+            lambda: "order-1 done" in one.transcript() + other.transcript(), bool, 60
+        )
+        assert started(one, other) == {1: 1}
+        assert late(one) == []
+
+
+def test_a_worker_that_was_frozen_comes_too_late(jobs: dict[str, str]):
+    """A worker is stopped for longer than its lease, as a virtual machine that is moved. Another takes its job. When the first goes on it finds that the job is not its own any more, and changes nothing: the job ran twice and counts once."""
+    with serve(CLAIMS, env=jobs) as one:
+        place(one, 1, 1)
+        one.wait_for("order-1 started")
+        with one.frozen(), serve(CLAIMS, env=jobs) as other:
+            other.wait_for("order-1 done")
+        one.wait_for("order-1 too late")
+        assert points(one) == 10
+
+
+def test_a_job_that_blocks_the_loop_stops_its_own_heartbeat(
+    jobs: dict[str, str], tmp_path: Path
+):
+    """The same job with `time.sleep` in place of `await asyncio.sleep`: its heartbeat waits behind it, and the lease runs out. A second app starts the job while the first is at it, then the first does, and so on: four runs come too late, the fifth counts."""
+    blocking = {"await asyncio.sleep(seconds)": "__import__('time').sleep(seconds)"}
+    env = changed(jobs, tmp_path, CLAIMS, blocking) | {"LEASE": "0.5"}
+    with serve("changed:app", env=env) as one, serve("changed:app", env=env) as other:
+        place(one, 1, 3)
+        ask_until(
+            lambda: f"{one.transcript()}{other.transcript()}",
+            lambda said: "order-1 done" in said,
+            60,
+        )
+        assert started(one, other) == {1: 5}
+        assert points(one) == 10
+
+
+def test_a_job_that_hangs_is_ended_at_its_limit_and_begun_five_times(
+    jobs: dict[str, str],
+):
+    """A heartbeat says that the worker lives, not that the job gets on. What hangs is ended at the limit, here 0.2 seconds, and begun again when the lease is over, five times in all. Then it is late, for somebody to look at, and the others go on."""
+    with serve(CLAIMS, env=jobs | {"LIMIT": "0.2", "LEASE": "0.5"}) as server:
+        place(server, 1, 60)
+        server.wait_for("order-1 started", nth=5)
+        hangs = [{"id": 1, "key": "order-1", "attempts": 5}]
+        ask_until(partial(late, server), lambda now: now == hangs, 30)
+        for order in range(2, 12):
+            place(server, order)
+        server.wait_for(r"order-\d+ done", nth=10)
+        assert started(server)[1] == 5
+
+
+def test_what_is_given_back_by_hand_runs_elsewhere_and_the_first_comes_too_late(
+    jobs: dict[str, str],
+):
+    """A job is given back while its worker is at it, with a lease of an hour. The other worker takes it at once; of the two runs one counts. What does not run cannot be given back: `409`."""
+    with serve(CLAIMS, env=jobs | {"LEASE": "3600"}) as server:
+        place(server, 1, 3)
+        server.wait_for("order-1 started")
+        assert client.post(f"{server.url}/jobs/1/give-back").status_code == 202
+        server.wait_for("order-1 started", nth=2)
+        server.wait_for("order-1 too late")
+        server.wait_for("order-1 done")
+        assert points(server) == 10
+        assert client.post(f"{server.url}/jobs/1/give-back").status_code == 409
+
+
+# Twice
+
+
+def test_a_job_that_is_placed_twice_is_one_job(jobs: dict[str, str]):
+    """With `--workers 2` twenty clients place the same order at once: one of them queues a job, nineteen find it there, and it runs once. Also when it is done it is not queued again."""
+    with serve(CLAIMS, "--workers", "2", env=jobs) as server:
+        with ThreadPoolExecutor(20) as threads:
+            placed = list(threads.map(lambda _: place(server, 1), range(20)))
+        assert placed.count(True) == 1
+        server.wait_for("order-1 done")
+        assert place(server, 1) is False
+        place(server, 2)
+        server.wait_for("order-2 done")
+        assert started(server) == {1: 1, 2: 1}
+        assert points(server) == 20
+
+
+def test_a_crash_between_the_effect_and_the_mark_leaves_neither(
+    jobs: dict[str, str], tmp_path: Path
+):
+    """The process is killed after it has added the points, and before it commits: neither points nor mark are there. The next worker runs the job, and the points are added once. With the two in transactions of their own they are added twice."""
+    dies = "\n            if attempt == 1:\n                __import__('os').kill(os.getpid(), 9)"
+    add = "await connection.execute(ADD, [customer])"
+    apart = {
+        "done = await connection.execute(DONE, [job, attempt])\n": "await execute(ADD, customer)\n        done = await connection.execute(DONE, [job, attempt])\n",
+        add: "pass",
+    }
+    for number, (more, sum_of_points) in enumerate([({}, 10), (apart, 20)]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        settings = settings_of(CLAIMS, folder) | {"LEASE": "1"}
+        kill = {add: f"{add}{dies}"}
+        if more:
+            kill = {**more, add: f"pass{dies}"}
+        with serve("changed:app", env=changed(settings, folder, CLAIMS, kill)) as one:
+            with suppress(httpx.TransportError):  # it may be killed before it answers
+                place(one, 1)
+            one.wait()
+        with serve(CLAIMS, env=settings) as other:
+            other.wait_for("order-1 done")
+            assert points(other) == sum_of_points
+
+
+# SKIP LOCKED
+
+
+@contextmanager
+def claimed_by_one(table: Connection, claim: str) -> Iterator[Connection]:
+    """Of two jobs the first is claimed by somebody who has not committed yet."""
+    for order in (1, 2):
+        table.execute(claims.PLACE, [f"order-{order}", 1, 0])
+    with connect(table.info.dsn, autocommit=False, row_factory=dict_row) as first:
+        assert first.execute(claim, [60]).fetchone()["job"] == 1
+        yield first
+
+
+def claimed_by_another(table: Connection, claim: str, first: Connection) -> int | None:
+    """What another gets who claims now, and has to wait until the first commits."""
+    with (
+        connect(table.info.dsn, row_factory=dict_row) as second,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        asked = thread.submit(second.execute, claim, [60])
+        waits = "select wait_event_type from pg_stat_activity where pid = %s"
+        ask_until(
+            lambda: table.execute(waits, [second.info.backend_pid]).fetchone(),
+            lambda state: state == ("Lock",),
+            30,
+        )
+        first.commit()
+        row = asked.result(30).fetchone()
+        return row["job"] if row else None
+
+
+def test_skip_locked_takes_the_next_job_without_waiting(table: Connection):
+    """One worker has claimed the first job and has not committed. Another claims at the same time: it waits for nobody, and gets the second."""
+    with (
+        claimed_by_one(table, claims.CLAIM),
+        connect(table.info.dsn, row_factory=dict_row) as second,
+    ):
+        second.execute("set lock_timeout = 1")  # ms; to wait would be an error
+        assert second.execute(claims.CLAIM, [60]).fetchone()["job"] == 2
+
+
+def test_without_a_lock_both_get_the_same_job(table: Connection):
+    """Without `for update skip locked`, as [SQLite's claim](durable-on-one-machine.md) is, the second worker waits for the first one's commit and then gets the job that the first has. SQLite lets one write at a time; PostgreSQL does not."""
+    claim = with_changes(claims.CLAIM, {SKIP_LOCKED: ""})
+    with claimed_by_one(table, claim) as first:
+        assert claimed_by_another(table, claim, first) == 1
+
+
+def test_for_update_alone_makes_the_workers_queue_up(table: Connection):
+    """With `for update` alone the second worker waits for the first one's commit, and then gets the second job."""
+    claim = with_changes(claims.CLAIM, {SKIP_LOCKED: " for update"})
+    with claimed_by_one(table, claim) as first:
+        assert claimed_by_another(table, claim, first) == 2
+
+
+def test_several_workers_share_the_jobs_and_run_none_twice(jobs: dict[str, str]):
+    """Four workers in two processes, forty jobs, placed one after another: each is started once."""
+    with serve(CLAIMS, "--workers", "2", env=jobs | {"LEASE": "600"}) as server:
+        for order in range(1, 41):
+            place(server, order, 0.05)
+        server.wait_for(r"order-\d+ done", nth=40)
+        assert started(server) == Counter(range(1, 41))
+
+
+# It grows
+
+
+def pages_read(connection: Connection, claim: str, *values: Any) -> int:
+    """How many pages of the table and of its indexes one claim reads. It is rolled back."""
+    with connection.transaction(force_rollback=True):
+        explained = connection.execute(
+            f"explain (analyze, buffers, format json) {claim}", values
+        )
+        [plan] = explained.fetchone()[0]
+        return plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"]
+
+
+def plan_of(connection: Connection) -> str:
+    explained = connection.execute(f"explain (costs off) {growing.CLAIM}")
+    return "\n".join(line for (line,) in explained)
+
+
+def open_jobs(connection: Connection, number: int) -> None:
+    connection.execute(
+        "insert into exports (due) select now() from generate_series(1, %s)", [number]
+    )
+
+
+def test_the_claim_uses_the_partial_index(tmp_path: Path):
+    """A year of exports, 20,000, is done. What PostgreSQL says about the claim names `exports_open`, an index with the open ones only."""
+    with serve(GROWING, env=settings_of(GROWING, tmp_path)) as server:
+        assert client.post(f"{server.url}/years/20000").status_code == 201
+        plan = client.get(f"{server.url}/plan").json()
+    assert any("Index Scan using exports_open" in line for line in plan)
+    assert not any("Seq Scan" in line for line in plan)
+
+
+def test_without_the_partial_index_each_claim_reads_the_whole_table(
+    exports: Connection,
+):
+    """With ten open exports among 50,000 the claim reads a few pages. Without the index its plan is a `Seq Scan`, and it reads more than twenty times as many; with an index on `due` alone, which holds all rows that were ever done, no fewer."""
+    open_jobs(exports, 10)
+    with_index = pages_read(exports, growing.CLAIM)
+    exports.execute("drop index exports_open")
+    assert "Seq Scan" in plan_of(exports)
+    without = pages_read(exports, growing.CLAIM)
+    exports.execute("create index on exports (due)")
+    exports.execute("set enable_seqscan = off")  # whatever the planner thinks of it
+    assert "exports_due_idx" in plan_of(exports)
+    of_all = pages_read(exports, growing.CLAIM)
+    assert without > 20 * with_index
+    assert of_all > 20 * with_index
+
+
+def test_done_jobs_are_deleted_a_thousand_at_a_time(tmp_path: Path):
+    """Of a year of exports, 20,000, what is older than thirty days is deleted, a thousand in a transaction. What is younger stays, and so does an old one that is not done. Whoever counts meanwhile sees whole batches gone."""
+    env = settings_of(GROWING, tmp_path) | {"SWEEP": "0.5"}
+    count = "select count(*) from exports where status = 'done'"
+    with serve(GROWING, env=env) as server, connect(env["DATABASE"]) as database:
+        database.execute("insert into exports (due) values (now() - interval '1 year')")
+        client.post(f"{server.url}/years/20000")
+        seen = set()
+        for nth in range(1, 20):
+            server.wait_for("clean_up: a batch deleted", nth=nth)
+            seen.add(database.execute(count).fetchone()[0])
+        left = ask_until(
+            lambda: database.execute(count).fetchone()[0], lambda now: now < 2_000, 30
+        )
+        waiting = database.execute(
+            "select count(*) from exports where status = 'waiting'"
+        )
+        assert waiting.fetchone() == (1,)
+    assert 1_500 < left < 1_700
+    assert len(seen) > 2
+    assert {(20_000 - now) % 1_000 for now in seen if now > 2_000} == {0}
+
+
+def test_a_kill_in_the_middle_keeps_what_was_deleted(tmp_path: Path):
+    """The process is killed after three batches: three thousand or more are gone, and the next start goes on from there."""
+    env = settings_of(GROWING, tmp_path) | {"SWEEP": "0.5"}
+    count = "select count(*) from exports"
+    with connect(env["DATABASE"]) as database:
+        with serve(GROWING, env=env) as first:
+            client.post(f"{first.url}/years/60000")
+            first.wait_for("clean_up: a batch deleted", nth=3)
+            first.kill()
+        left = database.execute(count).fetchone()[0]
+        assert left <= 57_000
+        assert left > 5_000
+        with serve(GROWING, env=env):
+            ask_until(
+                lambda: database.execute(count).fetchone()[0],
+                lambda now: now < 5_000,
+                60,
+            )
+
+
+def test_deleting_does_not_shrink_the_file_but_its_room_is_used_again(
+    exports: Connection,
+):
+    """Nine tenths of the rows, the oldest, are deleted and vacuumed: the table's file is as large as before. As many new rows go into the same room."""
+    size = "select pg_relation_size('exports')"
+    [before] = exports.execute(size).fetchone()
+    while exports.execute(growing.DELETE).rowcount:
+        pass
+    exports.execute("vacuum exports")
+    [after] = exports.execute(size).fetchone()
+    assert exports.execute("select count(*) < 5000 from exports").fetchone() == (True,)
+    assert after == before
+    exports.execute(growing.A_YEAR, [40_000, 40_000])
+    [again] = exports.execute(size).fetchone()
+    assert again < 1.1 * before
+
+
+def test_a_partitioned_table_has_no_unique_key_of_its_own(table: Connection):
+    """A table that is partitioned by month cannot have a unique `key`: PostgreSQL wants the month in it, and then next month's is another key."""
+    with pytest.raises(psycopg.errors.FeatureNotSupported, match="all partitioning"):
+        table.execute(
+            "create table monthly (key text unique, month date) partition by range (month)"
+        )
+    table.execute(
+        """create table monthly (key text, month date, unique (key, month))
+        partition by range (month);
+        create table november partition of monthly
+            for values from ('2026-11-01') to ('2026-12-01');
+        create table december partition of monthly
+            for values from ('2026-12-01') to ('2027-01-01');
+        insert into monthly values ('order-1', '2026-11-30'), ('order-1', '2026-12-01');
+        drop table november"""
+    )
+    assert table.execute("select count(*) from monthly").fetchone() == (1,)
+
+
+def test_a_transaction_that_stays_open_makes_every_claim_slower(table: Connection):
+    """One worker keeps the transaction of its claim open while its job runs. Meanwhile 20,000 jobs are done, and `vacuum` can remove none of the dead rows that they leave: a claim reads more than five times as many pages as when that transaction has ended."""
+    table.execute(
+        "insert into jobs (key, customer, seconds) "
+        "select n, 1, 0 from generate_series(1, 20002) n"
+    )
+    dead = "select n_dead_tup from pg_stat_user_tables where relname = 'jobs'"
+    with connect(table.info.dsn, autocommit=False) as slow:
+        slow.execute(claims.CLAIM, [3600])
+        table.execute("update jobs set status = 'done' where id between 2 and 20001")
+        table.execute("vacuum jobs")
+        assert table.execute(dead).fetchone()[0] >= 20_000
+        held_up = pages_read(table, claims.CLAIM, 3600)
+    table.execute("vacuum jobs")
+    assert table.execute(dead).fetchone()[0] < 100
+    assert held_up > 5 * pages_read(table, claims.CLAIM, 3600)
+
+
+# Polling, LISTEN and NOTIFY
+
+
+def mail(server: Server, order: int, seconds: float = 0) -> None:
+    url = f"{server.url}/orders/{order}/mail"
+    answer = client.post(url, params={"seconds": seconds})
+    assert answer.json() == {"queued": True}
+
+
+def test_who_listens_asks_nothing_while_there_is_nothing_to_do(
+    jobs: dict[str, str], mails: dict[str, str]
+):
+    """Nobody places a job. In the time in which two workers that ask ten times a second make 200 transactions, one that listens makes less than 20, and those when it starts."""
+    polls, listens = (one["DATABASE"].rpartition("/")[2] for one in (jobs, mails))
+
+    def asked() -> dict[str, int]:
+        with connect(postgresql_url("postgres")) as connection:
+            rows = connection.execute(
+                "select datname, xact_commit from pg_stat_database"
+            )
+            return dict(rows.fetchall())
+
+    with serve(NOTIFY, env=mails) as server, serve(CLAIMS, env=jobs):
+        server.wait_for("listen: ready")
+        made = ask_until(asked, lambda now: now[polls] >= 200, 60)
+    assert made[listens] < 20
+
+
+def test_a_notification_wakes_the_worker_at_once(mails: dict[str, str]):
+    """The worker polls once an hour. It runs what is placed when it is placed, one job after another."""
+    with serve(NOTIFY, env=mails) as server:
+        server.wait_for("listen: ready")
+        for order in (1, 2, 3):
+            mail(server, order)
+        server.wait_for("order 3 done")
+        mail(server, 4)
+        server.wait_for("order 4 done")
+        again = client.post(f"{server.url}/orders/4/mail")
+        assert again.json() == {"queued": False}
+
+
+def test_every_worker_wakes_and_one_gets_the_job(mails: dict[str, str]):
+    """With `--workers 2` each notification reaches both. Twenty mails are sent once each, some by the one and some by the other."""
+    with serve(NOTIFY, "--workers", "2", env=mails) as server:
+        server.wait_for("listen: ready", nth=2)
+        for order in range(1, 21):
+            mail(server, order)
+        server.wait_for(r"order \d+ done", nth=20)
+        said = "\n".join(line.text for line in server.lines)
+    begun = re.findall(r"order (\d+) (?=started)", said)
+    assert sorted(map(int, begun)) == list(range(1, 21))
+    assert "started\nsend_mail: order" in said.replace(" done", " started")
+
+
+def test_what_is_due_later_is_run_when_it_is_due(mails: dict[str, str]):
+    """A mail that is due in two seconds: nothing notifies then. The worker has looked when the next one is due, and sleeps until then."""
+    with serve(NOTIFY, env=mails) as server:
+        server.wait_for("listen: ready")
+        asked = time.monotonic()
+        mail(server, 1, 2)
+        line = server.wait_for("order 1 started")
+        assert line.time - asked >= 2
+
+
+@pytest.fixture
+def listener() -> Iterator[Connection]:
+    """Somebody who listens, in a database with the table of `notify`."""
+    with connect(postgresql_url(new_database())) as connection:
+        connection.execute(notify.CREATE)
+        connection.execute("listen mails")
+        yield connection
+
+
+def heard(listener: Connection) -> list[str]:
+    """The payloads of all that was told until now, and of a last notification."""
+    with connect(listener.info.dsn) as other:
+        other.execute("notify mails, 'last'")
+    told: list[str] = []
+    for one in listener.notifies(timeout=30):
+        told.append(one.payload)
+        if one.payload == "last":
+            break
+    return told
+
+
+def test_a_notification_is_sent_with_the_commit_and_never_after_a_rollback(
+    listener: Connection,
+):
+    """A job is placed, and its transaction is still open: nobody hears of it. With the commit they do, after a rollback they do not."""
+    with connect(listener.info.dsn, autocommit=False) as app:
+        app.execute(notify.PLACE, [1, 0])
+        assert heard(listener) == ["last"]
+        app.commit()
+        assert heard(listener) == ["", "last"]
+        app.execute(notify.PLACE, [2, 0])
+        app.rollback()
+        assert heard(listener) == ["last"]
+
+
+def test_a_thousand_jobs_of_one_transaction_are_one_notification(listener: Connection):
+    """A thousand jobs are placed in one transaction: one notification is sent, as all say the same. So the worker claims until nothing is left."""
+    with connect(listener.info.dsn, autocommit=False) as app:
+        for order in range(1, 1_001):
+            app.execute(notify.PLACE, [order, 0])
+        app.commit()
+    assert heard(listener) == ["", "last"]
+
+
+def test_what_was_placed_while_nobody_listened_is_found_after_the_reconnect(
+    mails: dict[str, str],
+):
+    """The listener's connection is closed, and while there is none a job is placed: its notification is lost. The worker asks once when it listens again, and runs it."""
+    address = running("postgresql").port
+    with proxy(address) as between:
+        port = between.port
+        through = mails["DATABASE"].replace(f":{address}/", f":{port}/")
+        with serve(NOTIFY, env=mails | {"LISTEN": through}) as server:
+            server.wait_for("listen: ready")
+            between.close()
+            server.wait_for("listen: again in a second")
+            mail(server, 1)
+            with proxy(address, port):
+                server.wait_for("listen: ready", nth=2)
+                server.wait_for("order 1 done")
+                said = [line.text for line in server.lines]
+    begun = said.index("send_mail: order 1 started")
+    assert begun > len(said) - 1 - said[::-1].index("listen: ready")
+
+
+def test_a_connection_that_died_in_silence_is_why_a_slow_poll_stays(
+    mails: dict[str, str],
+):
+    """The network to the listener is cut, and no connection ends: no error, no notification. A job is placed, and the next poll finds it, here within four seconds."""
+    address = running("postgresql").port
+    with proxy(address) as between:
+        through = mails["DATABASE"].replace(f":{address}/", f":{between.port}/")
+        env = mails | {"LISTEN": through, "POLL": "4"}
+        with serve(NOTIFY, env=env) as server:
+            server.wait_for("listen: ready")
+            mail(server, 1)
+            server.wait_for("order 1 done")
+            between.open.clear()
+            mail(server, 2)
+            server.wait_for("order 2 done")
+            assert not any("again in a second" in line.text for line in server.lines)
+            between.open.set()
+
+
+def test_a_database_that_is_away_is_tried_again(mails: dict[str, str]):
+    """PostgreSQL is killed and comes back: the worker listens again, and runs the next job."""
+    postgresql = running("postgresql")
+    with serve(NOTIFY, env=mails) as server:
+        server.wait_for("listen: ready")
+        postgresql.kill()
+        server.wait_for("listen: again in a second")
+        postgresql.start()
+        server.wait_for("listen: ready", nth=2)
+        mail(server, 1)
+        server.wait_for("order 1 done")
