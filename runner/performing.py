@@ -6,8 +6,9 @@ import hashlib
 import json
 import tempfile
 import time
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -23,18 +24,26 @@ from recording.model import (
     read,
 )
 from recording.watching import NUMBER, Event, calls, handed_over, printed, since
+from runner import services
 from runner.clients import new_client
+from runner.needs import Needs, needs_of
 from runner.process import PYTHON, ROOT, Server, start
 
 
-def perform(scene: Scene) -> Recording:
-    """Run a scene once."""
-    with tempfile.TemporaryDirectory() as folder:
+def perform(scene: Scene, settings: Mapping[str, str] | None = None) -> Recording:
+    """Run a scene once.
+
+    `settings` are the example's environment. Without them it has a server of its own, if it
+    needs one. Raises `Missing` where that is not installed.
+    """
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         events = Path(folder, "events")
         events.touch()
-        target = f"examples.{scene.example.replace('/', '.')}:app"
+        target = target_of(scene)
+        if settings is None:
+            settings = stack.enter_context(_settings(needs_of(target), Path(folder)))
         command = (*PYTHON, "runner.watched", target)
-        with start(command, env={"EVENTS": str(events)}) as server:
+        with start(command, env={**settings, "EVENTS": str(events)}) as server:
             exchanges, freezes = _send(scene, server)
             if scene.until:
                 server.wait_for(scene.until)
@@ -51,6 +60,25 @@ def perform(scene: Scene) -> Recording:
     run = Run(exchanges, calls(seen, begin), printed(seen, begin), freezes)
     versions = MadeWith.here("fastapi", "starlette", "uvicorn")
     return Recording(scene, versions, run, source_of(scene))
+
+
+def target_of(scene: Scene) -> str:
+    """What uvicorn takes for the example of a scene."""
+    return f"examples.{scene.example.replace('/', '.')}:app"
+
+
+@contextmanager
+def _settings(needs: Needs, folder: Path) -> Iterator[dict[str, str]]:
+    """The environment of an example, and until the end of the block the server in it."""
+    if not needs.service:
+        yield needs.settings(None, folder)
+        return
+    service: services.Service = getattr(services, needs.service)(folder)
+    service.start()
+    try:
+        yield needs.settings(service, folder)
+    finally:
+        service.kill()
 
 
 def source_of(scene: Scene) -> str:

@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -12,8 +13,9 @@ from recording import model
 from recording.figure import draw, story
 from recording.model import RECORDINGS, Freeze, Recording, load, path_of
 from recording.shape import differences
-from runner.performing import perform
+from runner.performing import perform, target_of
 from runner.scenes import SCENES
+from tests.services import settings_of
 from workshop.pages import DOCS, page_of
 
 every_scene = pytest.mark.parametrize("name", SCENES)
@@ -21,8 +23,12 @@ every_scene = pytest.mark.parametrize("name", SCENES)
 
 @pytest.mark.slow
 @every_scene
-def test_a_scene_performed_again_has_the_shape_of_its_recording(name: str):
-    found = differences(perform(SCENES[name]).run, load(Recording, name).run)
+def test_a_scene_performed_again_has_the_shape_of_its_recording(
+    name: str, tmp_path: Path
+):
+    settings = settings_of(target_of(SCENES[name]), tmp_path)
+    now = perform(SCENES[name], settings).run
+    found = differences(now, load(Recording, name).run)
     assert not found, "\n".join(
         [*found, f"if intended: make record SCENE={name} ACCEPT=1"]
     )
