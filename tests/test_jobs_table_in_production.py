@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+from psycopg.errors import FeatureNotSupported, UniqueViolation
 from psycopg.rows import dict_row
 
 from examples.jobs_table_in_production import claims, growing, notify
@@ -129,7 +130,7 @@ def test_a_killed_workers_job_is_late_and_then_taken_by_another(jobs: dict[str, 
 def test_a_job_longer_than_the_lease_is_not_taken_while_its_worker_lives(
     jobs: dict[str, str],
 ):
-    """A job takes three times as long as the lease, and two apps look for jobs all the time. Its worker renews the lease three times in it: the job runs once."""
+    """A job takes three times as long as the lease, and two apps look for jobs all the time. Its worker renews the lease three times in it: the job runs once. When it is done nobody renews it any more."""
     with serve(CLAIMS, env=jobs) as one, serve(CLAIMS, env=jobs) as other:
         place(one, 1, 6)
         ask_until(
@@ -137,6 +138,16 @@ def test_a_job_longer_than_the_lease_is_not_taken_while_its_worker_lives(
         )
         assert started(one, other) == {1: 1}
         assert late(one) == []
+        with connect(jobs["DATABASE"]) as database:
+            due = "select due from jobs where id = 1"
+            before = database.execute(due).fetchone()
+            place(one, 2, 2)
+            ask_until(
+                lambda: "order-2 done" in one.transcript() + other.transcript(),
+                bool,
+                60,
+            )
+            assert database.execute(due).fetchone() == before
 
 
 def test_a_worker_that_was_frozen_comes_too_late(jobs: dict[str, str]):
@@ -189,12 +200,88 @@ def test_what_is_given_back_by_hand_runs_elsewhere_and_the_first_comes_too_late(
     with serve(CLAIMS, env=jobs | {"LEASE": "3600"}) as server:
         place(server, 1, 3)
         server.wait_for("order-1 started")
+        assert late(server) == []
         assert client.post(f"{server.url}/jobs/1/give-back").status_code == 202
         server.wait_for("order-1 started", nth=2)
         server.wait_for("order-1 too late")
         server.wait_for("order-1 done")
         assert points(server) == 10
         assert client.post(f"{server.url}/jobs/1/give-back").status_code == 409
+
+
+def test_an_earlier_attempt_can_neither_renew_nor_finish(table: Connection):
+    """A job was claimed again, or given back by hand: what its first worker says, still alive or again, matches no row."""
+    table.execute(claims.PLACE, ["order-1", 1, 0])
+
+    def says(attempt: int) -> list[int]:
+        renewed = table.execute(claims.RENEW, [60, 1, attempt])
+        return [
+            renewed.rowcount,
+            table.execute(claims.DONE, [1, attempt]).rowcount,
+        ]
+
+    table.execute(claims.CLAIM, [60])
+    table.execute(claims.GIVE_BACK, [1])
+    assert says(1) == [0, 0]
+    table.execute(claims.CLAIM, [0])
+    table.execute(claims.CLAIM, [60])
+    assert says(3) == [0, 0]
+    assert says(4) == [1, 1]
+
+
+def test_a_clean_stop_waits_for_the_job_that_runs(
+    jobs: dict[str, str], mails: dict[str, str]
+):
+    """`SIGTERM` lets the job come to its end, in the app that asks and in the one that listens. What waits then stays for the next start."""
+    with serve(CLAIMS, env=jobs) as server:
+        for order in (1, 2, 3):
+            place(server, order, 1)
+        server.wait_for("order-2 started")
+        server.stop()
+        assert started(server) == {1: 1, 2: 1}
+        server.wait_for("order-. done", nth=2)
+    with serve(NOTIFY, env=mails) as server:
+        for order in (1, 2):
+            mail(server, order)
+        server.wait_for("order 1 started")
+        server.stop()
+        said = [line.text for line in server.lines if "send_mail" in line.text]
+        assert said == [
+            "send_mail: order 1 started",
+            "send_mail: order 1 done",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("target", "table"),
+    [(CLAIMS, "jobs"), (NOTIFY, "mails"), (GROWING, "exports")],
+)
+def test_a_table_that_is_away_is_asked_again_each_second(
+    target: str, table: str, tmp_path: Path
+):
+    """The table is away for a moment: the error is in the log, and a second later the worker asks again. It goes on when the table is back."""
+    env = settings_of(target, tmp_path) | {"SWEEP": "1"}
+    logged, ends, adds = {
+        CLAIMS: ("tried again when", "order-1 done", "(key, customer, seconds)"),
+        NOTIFY: ("work: again in a second", "order 1 done", "(order_id, due)"),
+        GROWING: ("tried again after", "clean_up", "(status, due, finished)"),
+    }[target]
+    values = {
+        CLAIMS: "('order-1', 1, 0)",
+        NOTIFY: "(1, now())",
+        GROWING: "('done', now(), now() - interval '1 year')",
+    }[target]
+    with serve(target, env=env) as server, connect(env["DATABASE"]) as database:
+        if target == NOTIFY:
+            server.wait_for("listen: ready")
+        database.execute(f"alter table {table} rename to away")
+        database.execute("notify mails")
+        first = server.wait_for(logged)
+        later = server.wait_for(logged, nth=5)  # of two workers at most
+        database.execute(f"insert into away {adds} values {values}")
+        database.execute(f"alter table away rename to {table}")
+        server.wait_for(ends)
+    assert later.time - first.time > 1.8
 
 
 # Twice
@@ -245,12 +332,21 @@ def test_a_crash_between_the_effect_and_the_mark_leaves_neither(
 
 @contextmanager
 def claimed_by_one(table: Connection, claim: str) -> Iterator[Connection]:
-    """Of two jobs the first is claimed by somebody who has not committed yet."""
+    """Of two jobs one is claimed by somebody who has not committed yet."""
     for order in (1, 2):
         table.execute(claims.PLACE, [f"order-{order}", 1, 0])
     with connect(table.info.dsn, autocommit=False, row_factory=dict_row) as first:
         assert first.execute(claim, [60]).fetchone()["job"] == 1
         yield first
+
+
+def waits_for_a_lock(watching: Connection, waiting: Connection) -> None:
+    waits = "select wait_event_type from pg_stat_activity where pid = %s"
+    ask_until(
+        lambda: watching.execute(waits, [waiting.info.backend_pid]).fetchone(),
+        lambda state: state == ("Lock",),
+        30,
+    )
 
 
 def claimed_by_another(table: Connection, claim: str, first: Connection) -> int | None:
@@ -260,12 +356,7 @@ def claimed_by_another(table: Connection, claim: str, first: Connection) -> int 
         ThreadPoolExecutor(1) as thread,
     ):
         asked = thread.submit(second.execute, claim, [60])
-        waits = "select wait_event_type from pg_stat_activity where pid = %s"
-        ask_until(
-            lambda: table.execute(waits, [second.info.backend_pid]).fetchone(),
-            lambda state: state == ("Lock",),
-            30,
-        )
+        waits_for_a_lock(table, second)
         first.commit()
         row = asked.result(30).fetchone()
         return row["job"] if row else None
@@ -293,6 +384,47 @@ def test_for_update_alone_makes_the_workers_queue_up(table: Connection):
     claim = with_changes(claims.CLAIM, {SKIP_LOCKED: " for update"})
     with claimed_by_one(table, claim) as first:
         assert claimed_by_another(table, claim, first) == 2
+
+
+EXAMPLES = pytest.mark.parametrize("example", [claims, notify, growing])
+
+
+@EXAMPLES
+def test_the_job_that_is_due_longest_is_taken_first(example: Any):
+    """Of two jobs the later one in the table is due for longer: it is claimed first."""
+    add = {
+        claims: "insert into jobs (key, customer, seconds, due) values (%s, 1, 0, %s)",
+        notify: "insert into mails (order_id, due) values (%s, %s)",
+        growing: "insert into exports (id, due) overriding system value values (%s, %s)",
+    }[example]
+    with connect(postgresql_url(new_database())) as connection:
+        connection.execute(example.CREATE)
+        connection.execute("set enable_indexscan = off; set enable_bitmapscan = off")
+        for number, due in ((1, "2026-11-26"), (2, "2026-11-25")):
+            connection.execute(add, [number, due])
+        claimed = connection.execute(
+            example.CLAIM, [60] if example is claims else None
+        ).fetchone()
+    assert claimed[0] == 2
+
+
+@EXAMPLES
+def test_two_workers_that_start_at_once_create_one_table(example: Any):
+    """Two workers start at the same moment, and the first has not committed its `create table`: the second waits for it. Without the lock it fails, in spite of `if not exists`."""
+    unlocked = example.CREATE.partition("\n    create table")[1:]
+    for create, error in ((example.CREATE, None), ("".join(unlocked), UniqueViolation)):
+        address = postgresql_url(new_database())
+        with (
+            connect(address) as watching,
+            connect(address, autocommit=False) as first,
+            connect(address) as second,
+            ThreadPoolExecutor(1) as thread,
+        ):
+            first.execute(create)
+            asked = thread.submit(second.execute, create)
+            waits_for_a_lock(watching, second)
+            first.commit()
+            assert type(asked.exception(30)) is (error or type(None))
 
 
 def test_several_workers_share_the_jobs_and_run_none_twice(jobs: dict[str, str]):
@@ -364,46 +496,40 @@ def test_the_claim_must_say_what_the_index_says(exports: Connection):
 
 
 def test_done_jobs_are_deleted_a_thousand_at_a_time(tmp_path: Path):
-    """Of a year of exports, 20,000, what is older than thirty days is deleted, a thousand in a transaction. What is younger stays, and so does an old one that is not done. Whoever counts meanwhile sees whole batches gone."""
+    """Of a year of exports, 100,000, what is older than thirty days is deleted, a thousand in a transaction: killed in the middle, the app has deleted whole batches, and the next start goes on from there. What is younger stays, and so does an old one that is not done."""
     env = settings_of(GROWING, tmp_path) | {"SWEEP": "0.5"}
-    count = "select count(*) from exports where status = 'done'"
-    with serve(GROWING, env=env) as server, connect(env["DATABASE"]) as database:
-        database.execute("insert into exports (due) values (now() - interval '1 year')")
-        client.post(f"{server.url}/years/20000")
-        seen = set()
-        for nth in range(1, 20):
-            server.wait_for("clean_up: a batch deleted", nth=nth)
-            seen.add(database.execute(count).fetchone()[0])
-        left = ask_until(
-            lambda: database.execute(count).fetchone()[0], lambda now: now < 2_000, 30
-        )
-        waiting = database.execute(
-            "select count(*) from exports where status = 'waiting'"
-        )
-        assert waiting.fetchone() == (1,)
-    assert 1_500 < left < 1_700
-    assert len(seen) > 2
-    assert {(20_000 - now) % 1_000 for now in seen if now > 2_000} == {0}
-
-
-def test_a_kill_in_the_middle_keeps_what_was_deleted(tmp_path: Path):
-    """The process is killed after three batches: three thousand or more are gone, and the next start goes on from there."""
-    env = settings_of(GROWING, tmp_path) | {"SWEEP": "0.5"}
-    count = "select count(*) from exports"
+    count = "select count(*) from exports where status = %s"
     with connect(env["DATABASE"]) as database:
+
+        def number(status: str) -> int:
+            [found] = database.execute(count, [status]).fetchone()
+            return int(found)
+
         with serve(GROWING, env=env) as first:
-            client.post(f"{first.url}/years/60000")
-            first.wait_for("clean_up: a batch deleted", nth=3)
-            first.kill()
-        left = database.execute(count).fetchone()[0]
-        assert left <= 57_000
-        assert left > 5_000
+            add = "insert into exports (due) values (now() - interval '1 year')"
+            database.execute(add)
+            client.post(f"{first.url}/years/100000")
+            first.wait_for("clean_up: a batch deleted")
+            with database.transaction():
+                database.execute("lock table exports in share mode")  # it waits here
+                left = number("done")
+                first.kill()
+        assert left % 1_000 == 0
+        assert 9_000 < left < 100_000
         with serve(GROWING, env=env):
-            ask_until(
-                lambda: database.execute(count).fetchone()[0],
-                lambda now: now < 5_000,
-                60,
-            )
+            left = ask_until(partial(number, "done"), lambda now: now < 9_000, 60)
+        assert left > 8_000
+        assert number("waiting") == 1
+
+
+def test_two_processes_delete_other_rows_and_use_the_index(exports: Connection):
+    """Two clean up at the same time: neither waits, and each deletes a thousand rows of its own. They find them by an index of what is done."""
+    plan = exports.execute(f"explain {growing.DELETE}")
+    assert any("Index Scan using exports_done" in line for (line,) in plan)
+    with connect(exports.info.dsn, autocommit=False) as other:
+        assert other.execute(growing.DELETE).rowcount == 1_000
+        exports.execute("set lock_timeout = 1")  # ms; to wait would be an error
+        assert exports.execute(growing.DELETE).rowcount == 1_000
 
 
 def test_deleting_does_not_shrink_the_file_but_its_room_is_used_again(
@@ -425,7 +551,7 @@ def test_deleting_does_not_shrink_the_file_but_its_room_is_used_again(
 
 def test_a_partitioned_table_has_no_unique_key_of_its_own(table: Connection):
     """A table that is partitioned by month cannot have a unique `key`: PostgreSQL wants the month in it, and then next month's is another key."""
-    with pytest.raises(psycopg.errors.FeatureNotSupported, match="all partitioning"):
+    with pytest.raises(FeatureNotSupported, match="all partitioning"):
         table.execute(
             "create table monthly (key text unique, month date) partition by range (month)"
         )
@@ -483,8 +609,9 @@ def test_who_listens_asks_nothing_while_there_is_nothing_to_do(
             return dict(rows.fetchall())
 
     with serve(NOTIFY, env=mails) as server, serve(CLAIMS, env=jobs):
-        server.wait_for("listen: ready")
+        began = server.wait_for("listen: ready").time
         made = ask_until(asked, lambda now: now[polls] >= 200, 60)
+        assert time.monotonic() - began > 5
     assert made[listens] < 20
 
 
@@ -521,7 +648,13 @@ def test_what_is_due_later_is_run_when_it_is_due(mails: dict[str, str]):
         asked = time.monotonic()
         mail(server, 1, 2)
         line = server.wait_for("order 1 started")
+        server.wait_for("order 1 done")
         assert line.time - asked >= 2
+        with connect(mails["DATABASE"]) as database:
+            database.execute("update mails set due = now()")  # of what has been sent
+        mail(server, 2)
+        server.wait_for("order 2 done")
+        assert server.transcript().count("order 1 started") == 1
 
 
 @pytest.fixture
@@ -579,8 +712,10 @@ def test_what_was_placed_while_nobody_listened_is_found_after_the_reconnect(
         with serve(NOTIFY, env=mails | {"LISTEN": through}) as server:
             server.wait_for("listen: ready")
             between.close()
-            server.wait_for("listen: again in a second")
+            failed = server.wait_for("listen: again in a second")
             mail(server, 1)
+            again = server.wait_for("listen: again in a second", nth=2)
+            assert again.time - failed.time > 0.9
             with proxy(address, port):
                 server.wait_for("listen: ready", nth=2)
                 server.wait_for("order 1 done")

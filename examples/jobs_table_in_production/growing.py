@@ -55,7 +55,6 @@ async def execute(statement: Any, *values: Any) -> Any:
 async def clean_up() -> None:
     while (await execute(DELETE)).rowcount:
         print("clean_up: a batch deleted", flush=True)
-        await asyncio.sleep(0.05)  # others want the disk too
 
 
 async def clean_up_for_ever() -> None:
@@ -63,7 +62,7 @@ async def clean_up_for_ever() -> None:
         try:
             await clean_up()
         except Exception:
-            logging.exception("tried again in an hour")
+            logging.exception("tried again after the pause")
         await asyncio.sleep(SWEEP)
 
 

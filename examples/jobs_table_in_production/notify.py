@@ -66,8 +66,8 @@ async def send_mail(order_id: int) -> None:
     print(f"send_mail: order {order_id} done", flush=True)
 
 
-async def work(news: asyncio.Event) -> None:
-    while True:
+async def work(news: asyncio.Event, stop: asyncio.Event) -> None:
+    while not stop.is_set():
         news.clear()
         seconds = 1.0  # if the database is away
         try:
@@ -86,14 +86,17 @@ async def work(news: asyncio.Event) -> None:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    news = asyncio.Event()
+    news, stop = asyncio.Event(), asyncio.Event()
     async with pool:
         async with pool.connection() as connection:
             await connection.execute(CREATE)
-        tasks = [asyncio.create_task(task(news)) for task in (listen, work)]
+        listening = asyncio.create_task(listen(news))
+        working = asyncio.create_task(work(news, stop))
         yield
-        for task in tasks:
-            task.cancel()
+        listening.cancel()
+        stop.set()
+        news.set()
+        await working
 
 
 app = FastAPI(lifespan=lifespan)
