@@ -157,6 +157,7 @@ NEEDS = {
     "not_twice_not_too_often": _DURABLE,
     "not_twice_not_too_often/advisory_lock": _IN_POSTGRESQL,
     "jobs_table_in_production": _IN_POSTGRESQL,
+    "listen_and_notify": _IN_POSTGRESQL,
     "not_twice_not_too_often/with_celery": _CELERY,
 }
 """By example, named ``page/example``, or by the folder of all examples of a page."""

@@ -310,7 +310,7 @@ _ALL = [
         until="remind: order 1 done",
     ),
     Scene(
-        "jobs_table_in_production/notify",
+        "listen_and_notify/mails",
         (
             Request("POST", "/orders/1/mail", after="listen: ready"),
             Request("POST", "/orders/2/mail", after="order 1 started", delay=0.2),

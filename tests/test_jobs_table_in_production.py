@@ -1,7 +1,6 @@
 """The statements of docs/jobs-table-in-production.md."""
 
 import re
-import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,42 +10,30 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psycopg
 import pytest
 from psycopg.errors import FeatureNotSupported, UniqueViolation
 from psycopg.rows import dict_row
 
-from examples.jobs_table_in_production import claims, growing, notify
+from examples.jobs_table_in_production import claims, growing
+from examples.listen_and_notify import mails
 from runner import Server, client, serve
 from tests.copying import changed, with_changes
 from tests.orders import ask_until
-from tests.proxy import proxy
-from tests.services import new_database, postgresql_url, running, settings_of
+from tests.postgresql import Connection, connect, waits_for_a_lock
+from tests.services import new_database, postgresql_url, settings_of
 
 pytestmark = pytest.mark.slow
 
 CLAIMS = "examples.jobs_table_in_production.claims:app"
-NOTIFY = "examples.jobs_table_in_production.notify:app"
 GROWING = "examples.jobs_table_in_production.growing:app"
 
-Connection = psycopg.Connection[Any]
 SKIP_LOCKED = " for update skip locked"
-
-
-def connect(database: str, **more: Any) -> Connection:
-    return psycopg.connect(database, **{"autocommit": True, **more})
 
 
 @pytest.fixture
 def jobs(tmp_path: Path) -> dict[str, str]:
     """The settings of the app whose workers renew their lease, here of two seconds."""
     return settings_of(CLAIMS, tmp_path) | {"LEASE": "2"}
-
-
-@pytest.fixture
-def mails(tmp_path: Path) -> dict[str, str]:
-    """The settings of the app that listens. It polls once an hour."""
-    return settings_of(NOTIFY, tmp_path) | {"POLL": "3600"}
 
 
 @pytest.fixture
@@ -229,10 +216,8 @@ def test_an_earlier_attempt_can_neither_renew_nor_finish(table: Connection):
     assert says(4) == [1, 1]
 
 
-def test_a_clean_stop_waits_for_the_job_that_runs(
-    jobs: dict[str, str], mails: dict[str, str]
-):
-    """`SIGTERM` lets the job come to its end, in the app that asks and in the one that listens. What waits then stays for the next start."""
+def test_a_clean_stop_waits_for_the_jobs_that_run(jobs: dict[str, str]):
+    """`SIGTERM` lets both workers' jobs come to their end. A third that waits stays for the next start."""
     with serve(CLAIMS, env=jobs) as server:
         for order in (1, 2, 3):
             place(server, order, 1)
@@ -240,45 +225,31 @@ def test_a_clean_stop_waits_for_the_job_that_runs(
         server.stop()
         assert started(server) == {1: 1, 2: 1}
         server.wait_for("order-. done", nth=2)
-    with serve(NOTIFY, env=mails) as server:
-        for order in (1, 2):
-            mail(server, order)
-        server.wait_for("order 1 started")
-        server.stop()
-        said = [line.text for line in server.lines if "send_mail" in line.text]
-        assert said == [
-            "send_mail: order 1 started",
-            "send_mail: order 1 done",
-        ]
 
 
-@pytest.mark.parametrize(
-    ("target", "table"),
-    [(CLAIMS, "jobs"), (NOTIFY, "mails"), (GROWING, "exports")],
-)
+@pytest.mark.parametrize(("target", "table"), [(CLAIMS, "jobs"), (GROWING, "exports")])
 def test_a_table_that_is_away_is_asked_again_each_second(
     target: str, table: str, tmp_path: Path
 ):
-    """The table is away for a moment: the error is in the log, and a second later the worker asks again. It goes on when the table is back."""
+    """The table is away for a moment: the error is in the log, and a second later each worker asks again, as does what cleans up. They go on when the table is back."""
     env = settings_of(target, tmp_path) | {"SWEEP": "1"}
-    logged, ends, adds = {
-        CLAIMS: ("tried again when", "order-1 done", "(key, customer, seconds)"),
-        NOTIFY: ("work: again in a second", "order 1 done", "(order_id, due)"),
-        GROWING: ("tried again after", "clean_up", "(status, due, finished)"),
-    }[target]
-    values = {
-        CLAIMS: "('order-1', 1, 0)",
-        NOTIFY: "(1, now())",
-        GROWING: "('done', now(), now() - interval '1 year')",
+    logged, ends, job = {
+        CLAIMS: (
+            "tried again when",
+            "order-1 done",
+            "(key, customer, seconds) values ('order-1', 1, 0)",
+        ),
+        GROWING: (
+            "tried again after",
+            "clean_up",
+            "(status, finished) values ('done', now() - interval '1 year')",
+        ),
     }[target]
     with serve(target, env=env) as server, connect(env["DATABASE"]) as database:
-        if target == NOTIFY:
-            server.wait_for("listen: ready")
         database.execute(f"alter table {table} rename to away")
-        database.execute("notify mails")
         first = server.wait_for(logged)
         later = server.wait_for(logged, nth=5)  # of two workers at most
-        database.execute(f"insert into away {adds} values {values}")
+        database.execute(f"insert into away {job}")
         database.execute(f"alter table away rename to {table}")
         server.wait_for(ends)
     assert later.time - first.time > 1.8
@@ -340,15 +311,6 @@ def claimed_by_one(table: Connection, claim: str) -> Iterator[Connection]:
         yield first
 
 
-def waits_for_a_lock(watching: Connection, waiting: Connection) -> None:
-    waits = "select wait_event_type from pg_stat_activity where pid = %s"
-    ask_until(
-        lambda: watching.execute(waits, [waiting.info.backend_pid]).fetchone(),
-        lambda state: state == ("Lock",),
-        30,
-    )
-
-
 def claimed_by_another(table: Connection, claim: str, first: Connection) -> int | None:
     """What another gets who claims now, and has to wait until the first commits."""
     with (
@@ -386,7 +348,7 @@ def test_for_update_alone_makes_the_workers_queue_up(table: Connection):
         assert claimed_by_another(table, claim, first) == 2
 
 
-EXAMPLES = pytest.mark.parametrize("example", [claims, notify, growing])
+EXAMPLES = pytest.mark.parametrize("example", [claims, mails, growing])
 
 
 @EXAMPLES
@@ -394,7 +356,7 @@ def test_the_job_that_is_due_longest_is_taken_first(example: Any):
     """Of two jobs the later one in the table is due for longer: it is claimed first."""
     add = {
         claims: "insert into jobs (key, customer, seconds, due) values (%s, 1, 0, %s)",
-        notify: "insert into mails (order_id, due) values (%s, %s)",
+        mails: "insert into mails (order_id, due) values (%s, %s)",
         growing: "insert into exports (id, due) overriding system value values (%s, %s)",
     }[example]
     with connect(postgresql_url(new_database())) as connection:
@@ -584,173 +546,3 @@ def test_a_transaction_that_stays_open_makes_every_claim_slower(table: Connectio
     table.execute("vacuum jobs")
     assert table.execute(dead).fetchone()[0] < 100
     assert held_up > 5 * pages_read(table, claims.CLAIM, 3600)
-
-
-# Polling, LISTEN and NOTIFY
-
-
-def mail(server: Server, order: int, seconds: float = 0) -> None:
-    url = f"{server.url}/orders/{order}/mail"
-    answer = client.post(url, params={"seconds": seconds})
-    assert answer.json() == {"queued": True}
-
-
-def test_who_listens_asks_nothing_while_there_is_nothing_to_do(
-    jobs: dict[str, str], mails: dict[str, str]
-):
-    """Nobody places a job. In the time in which two workers that ask ten times a second make 200 transactions, one that listens makes less than 20, and those when it starts."""
-    polls, listens = (one["DATABASE"].rpartition("/")[2] for one in (jobs, mails))
-
-    def asked() -> dict[str, int]:
-        with connect(postgresql_url("postgres")) as connection:
-            rows = connection.execute(
-                "select datname, xact_commit from pg_stat_database"
-            )
-            return dict(rows.fetchall())
-
-    with serve(NOTIFY, env=mails) as server, serve(CLAIMS, env=jobs):
-        began = server.wait_for("listen: ready").time
-        made = ask_until(asked, lambda now: now[polls] >= 200, 60)
-        assert time.monotonic() - began > 5
-    assert made[listens] < 20
-
-
-def test_a_notification_wakes_the_worker_at_once(mails: dict[str, str]):
-    """The worker polls once an hour. It runs what is placed when it is placed, one job after another."""
-    with serve(NOTIFY, env=mails) as server:
-        server.wait_for("listen: ready")
-        for order in (1, 2, 3):
-            mail(server, order)
-        server.wait_for("order 3 done")
-        mail(server, 4)
-        server.wait_for("order 4 done")
-        again = client.post(f"{server.url}/orders/4/mail")
-        assert again.json() == {"queued": False}
-
-
-def test_every_worker_wakes_and_one_gets_the_job(mails: dict[str, str]):
-    """With `--workers 2` each notification reaches both. Twenty mails are sent once each, some by the one and some by the other."""
-    with serve(NOTIFY, "--workers", "2", env=mails) as server:
-        server.wait_for("listen: ready", nth=2)
-        for order in range(1, 21):
-            mail(server, order)
-        server.wait_for(r"order \d+ done", nth=20)
-        said = "\n".join(line.text for line in server.lines)
-    begun = re.findall(r"order (\d+) (?=started)", said)
-    assert sorted(map(int, begun)) == list(range(1, 21))
-    assert "started\nsend_mail: order" in said.replace(" done", " started")
-
-
-def test_what_is_due_later_is_run_when_it_is_due(mails: dict[str, str]):
-    """A mail that is due in two seconds: nothing notifies then. The worker has looked when the next one is due, and sleeps until then."""
-    with serve(NOTIFY, env=mails) as server:
-        server.wait_for("listen: ready")
-        asked = time.monotonic()
-        mail(server, 1, 2)
-        line = server.wait_for("order 1 started")
-        server.wait_for("order 1 done")
-        assert line.time - asked >= 2
-        with connect(mails["DATABASE"]) as database:
-            database.execute("update mails set due = now()")  # of what has been sent
-        mail(server, 2)
-        server.wait_for("order 2 done")
-        assert server.transcript().count("order 1 started") == 1
-
-
-@pytest.fixture
-def listener() -> Iterator[Connection]:
-    """Somebody who listens, in a database with the table of `notify`."""
-    with connect(postgresql_url(new_database())) as connection:
-        connection.execute(notify.CREATE)
-        connection.execute("listen mails")
-        yield connection
-
-
-def heard(listener: Connection) -> list[str]:
-    """The payloads of all that was told until now, and of a last notification."""
-    with connect(listener.info.dsn) as other:
-        other.execute("notify mails, 'last'")
-    told: list[str] = []
-    for one in listener.notifies(timeout=30):
-        told.append(one.payload)
-        if one.payload == "last":
-            break
-    return told
-
-
-def test_a_notification_is_sent_with_the_commit_and_never_after_a_rollback(
-    listener: Connection,
-):
-    """A job is placed, and its transaction is still open: nobody hears of it. With the commit they do, after a rollback they do not."""
-    with connect(listener.info.dsn, autocommit=False) as app:
-        app.execute(notify.PLACE, [1, 0])
-        assert heard(listener) == ["last"]
-        app.commit()
-        assert heard(listener) == ["", "last"]
-        app.execute(notify.PLACE, [2, 0])
-        app.rollback()
-        assert heard(listener) == ["last"]
-
-
-def test_a_thousand_jobs_of_one_transaction_are_one_notification(listener: Connection):
-    """A thousand jobs are placed in one transaction: one notification is sent, as all say the same. So the worker claims until nothing is left."""
-    with connect(listener.info.dsn, autocommit=False) as app:
-        for order in range(1, 1_001):
-            app.execute(notify.PLACE, [order, 0])
-        app.commit()
-    assert heard(listener) == ["", "last"]
-
-
-def test_what_was_placed_while_nobody_listened_is_found_after_the_reconnect(
-    mails: dict[str, str],
-):
-    """The listener's connection is closed, and while there is none a job is placed: its notification is lost. The worker asks once when it listens again, and runs it."""
-    address = running("postgresql").port
-    with proxy(address) as between:
-        port = between.port
-        through = mails["DATABASE"].replace(f":{address}/", f":{port}/")
-        with serve(NOTIFY, env=mails | {"LISTEN": through}) as server:
-            server.wait_for("listen: ready")
-            between.close()
-            failed = server.wait_for("listen: again in a second")
-            mail(server, 1)
-            again = server.wait_for("listen: again in a second", nth=2)
-            assert again.time - failed.time > 0.9
-            with proxy(address, port):
-                server.wait_for("listen: ready", nth=2)
-                server.wait_for("order 1 done")
-                said = [line.text for line in server.lines]
-    begun = said.index("send_mail: order 1 started")
-    assert begun > len(said) - 1 - said[::-1].index("listen: ready")
-
-
-def test_a_connection_that_died_in_silence_is_why_a_slow_poll_stays(
-    mails: dict[str, str],
-):
-    """The network to the listener is cut, and no connection ends: no error, no notification. A job is placed, and the next poll finds it, here within four seconds."""
-    address = running("postgresql").port
-    with proxy(address) as between:
-        through = mails["DATABASE"].replace(f":{address}/", f":{between.port}/")
-        env = mails | {"LISTEN": through, "POLL": "4"}
-        with serve(NOTIFY, env=env) as server:
-            server.wait_for("listen: ready")
-            mail(server, 1)
-            server.wait_for("order 1 done")
-            between.open.clear()
-            mail(server, 2)
-            server.wait_for("order 2 done")
-            assert not any("again in a second" in line.text for line in server.lines)
-            between.open.set()
-
-
-def test_a_database_that_is_away_is_tried_again(mails: dict[str, str]):
-    """PostgreSQL is killed and comes back: the worker listens again, and runs the next job."""
-    postgresql = running("postgresql")
-    with serve(NOTIFY, env=mails) as server:
-        server.wait_for("listen: ready")
-        postgresql.kill()
-        server.wait_for("listen: again in a second")
-        postgresql.start()
-        server.wait_for("listen: ready", nth=2)
-        mail(server, 1)
-        server.wait_for("order 1 done")

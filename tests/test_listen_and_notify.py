@@ -1,0 +1,228 @@
+"""The statements of docs/listen-and-notify.md."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from examples.listen_and_notify import mails
+from runner import Server, client, serve
+from tests.orders import ask_until
+from tests.postgresql import Connection, connect
+from tests.proxy import proxy
+from tests.services import new_database, postgresql_url, running, settings_of
+
+pytestmark = pytest.mark.slow
+
+MAILS = "examples.listen_and_notify.mails:app"
+POLLING = "examples.jobs_table_in_production.claims:app"
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, str]:
+    """Those of the app that listens. It polls once an hour."""
+    return settings_of(MAILS, tmp_path) | {"POLL": "3600"}
+
+
+def mail(server: Server, order: int, seconds: float = 0) -> None:
+    url = f"{server.url}/orders/{order}/mail"
+    answer = client.post(url, params={"seconds": seconds})
+    assert answer.json() == {"queued": True}
+
+
+def test_who_listens_asks_nothing_while_there_is_nothing_to_do(
+    tmp_path: Path, settings: dict[str, str]
+):
+    """Nobody places a job. In the time in which two workers that ask ten times a second make 200 transactions, one that listens makes less than 20, and those when it starts."""
+    polling = settings_of(POLLING, tmp_path)
+    polls, listens = (one["DATABASE"].rpartition("/")[2] for one in (polling, settings))
+
+    def asked() -> dict[str, int]:
+        with connect(postgresql_url("postgres")) as connection:
+            rows = connection.execute(
+                "select datname, xact_commit from pg_stat_database"
+            )
+            return dict(rows.fetchall())
+
+    with serve(MAILS, env=settings) as server, serve(POLLING, env=polling):
+        began = server.wait_for("listen: ready").time
+        made = ask_until(asked, lambda now: now[polls] >= 200, 60)
+        assert time.monotonic() - began > 5
+    assert made[listens] < 20
+
+
+def test_a_notification_wakes_the_worker_at_once(settings: dict[str, str]):
+    """The worker polls once an hour. It runs what is placed when it is placed, one job after another."""
+    with serve(MAILS, env=settings) as server:
+        server.wait_for("listen: ready")
+        for order in (1, 2, 3):
+            mail(server, order)
+        server.wait_for("order 3 done")
+        mail(server, 4)
+        server.wait_for("order 4 done")
+        again = client.post(f"{server.url}/orders/4/mail")
+        assert again.json() == {"queued": False}
+
+
+def test_every_worker_wakes_and_one_gets_the_job(settings: dict[str, str]):
+    """With `--workers 2` each notification reaches both. Twenty mails are sent once each, some by the one and some by the other."""
+    with serve(MAILS, "--workers", "2", env=settings) as server:
+        server.wait_for("listen: ready", nth=2)
+        for order in range(1, 21):
+            mail(server, order)
+        server.wait_for(r"order \d+ done", nth=20)
+        said = "\n".join(line.text for line in server.lines)
+    begun = re.findall(r"order (\d+) (?=started)", said)
+    assert sorted(map(int, begun)) == list(range(1, 21))
+    assert "started\nsend_mail: order" in said.replace(" done", " started")
+
+
+def test_what_is_due_later_is_run_when_it_is_due(settings: dict[str, str]):
+    """A mail that is due in two seconds: nothing notifies then. The worker has looked when the next one is due, and sleeps until then."""
+    with serve(MAILS, env=settings) as server:
+        server.wait_for("listen: ready")
+        asked = time.monotonic()
+        mail(server, 1, 2)
+        line = server.wait_for("order 1 started")
+        server.wait_for("order 1 done")
+        assert line.time - asked >= 2
+        with connect(settings["DATABASE"]) as database:
+            database.execute("update mails set due = now()")  # of what has been sent
+        mail(server, 2)
+        server.wait_for("order 2 done")
+        assert server.transcript().count("order 1 started") == 1
+
+
+@pytest.fixture
+def listener() -> Iterator[Connection]:
+    """Somebody who listens, in a database with the table of `mails`."""
+    with connect(postgresql_url(new_database())) as connection:
+        connection.execute(mails.CREATE)
+        connection.execute("listen mails")
+        yield connection
+
+
+def heard(listener: Connection) -> list[str]:
+    """The payloads of all that was told until now, and of a last notification."""
+    with connect(listener.info.dsn) as other:
+        other.execute("notify mails, 'last'")
+    told: list[str] = []
+    for one in listener.notifies(timeout=30):
+        told.append(one.payload)
+        if one.payload == "last":
+            break
+    return told
+
+
+def test_a_notification_is_sent_with_the_commit_and_never_after_a_rollback(
+    listener: Connection,
+):
+    """A job is placed, and its transaction is still open: nobody hears of it. With the commit they do, after a rollback they do not."""
+    with connect(listener.info.dsn, autocommit=False) as app:
+        app.execute(mails.PLACE, [1, 0])
+        assert heard(listener) == ["last"]
+        app.commit()
+        assert heard(listener) == ["", "last"]
+        app.execute(mails.PLACE, [2, 0])
+        app.rollback()
+        assert heard(listener) == ["last"]
+
+
+def test_a_thousand_jobs_of_one_transaction_are_one_notification(listener: Connection):
+    """A thousand jobs are placed in one transaction: one notification is sent, as all say the same. So the worker claims until nothing is left."""
+    with connect(listener.info.dsn, autocommit=False) as app:
+        for order in range(1, 1_001):
+            app.execute(mails.PLACE, [order, 0])
+        app.commit()
+    assert heard(listener) == ["", "last"]
+
+
+def test_what_was_placed_while_nobody_listened_is_found_after_the_reconnect(
+    settings: dict[str, str],
+):
+    """The listener's connection is closed, and while there is none a job is placed: its notification is lost. The worker asks once when it listens again, and runs it."""
+    address = running("postgresql").port
+    with proxy(address) as between:
+        port = between.port
+        through = settings["DATABASE"].replace(f":{address}/", f":{port}/")
+        with serve(MAILS, env=settings | {"LISTEN": through}) as server:
+            server.wait_for("listen: ready")
+            between.close()
+            failed = server.wait_for("listen: again in a second")
+            mail(server, 1)
+            again = server.wait_for("listen: again in a second", nth=2)
+            assert again.time - failed.time > 0.9
+            with proxy(address, port):
+                server.wait_for("listen: ready", nth=2)
+                server.wait_for("order 1 done")
+                said = [line.text for line in server.lines]
+    begun = said.index("send_mail: order 1 started")
+    assert begun > len(said) - 1 - said[::-1].index("listen: ready")
+
+
+def test_a_connection_that_died_in_silence_is_why_a_slow_poll_stays(
+    settings: dict[str, str],
+):
+    """The network to the listener is cut, and no connection ends: no error, no notification. A job is placed, and the next poll finds it, here within four seconds."""
+    address = running("postgresql").port
+    with proxy(address) as between:
+        through = settings["DATABASE"].replace(f":{address}/", f":{between.port}/")
+        env = settings | {"LISTEN": through, "POLL": "4"}
+        with serve(MAILS, env=env) as server:
+            server.wait_for("listen: ready")
+            mail(server, 1)
+            server.wait_for("order 1 done")
+            between.open.clear()
+            mail(server, 2)
+            server.wait_for("order 2 done")
+            assert not any("again in a second" in line.text for line in server.lines)
+            between.open.set()
+
+
+def test_a_database_that_is_away_is_tried_again(settings: dict[str, str]):
+    """PostgreSQL is killed and comes back: the worker listens again, and runs the next job."""
+    postgresql = running("postgresql")
+    with serve(MAILS, env=settings) as server:
+        server.wait_for("listen: ready")
+        postgresql.kill()
+        server.wait_for("listen: again in a second")
+        postgresql.start()
+        server.wait_for("listen: ready", nth=2)
+        mail(server, 1)
+        server.wait_for("order 1 done")
+
+
+def test_a_worker_that_fails_tries_again_in_a_second(settings: dict[str, str]):
+    """The table is away for a moment when a notification comes: the error is in the log, and a second later the worker asks again, though it polls once an hour. It goes on when the table is back."""
+    with (
+        serve(MAILS, env=settings) as server,
+        connect(settings["DATABASE"]) as database,
+    ):
+        server.wait_for("listen: ready")
+        database.execute("alter table mails rename to away")
+        database.execute("notify mails")
+        first = server.wait_for("work: again in a second")
+        later = server.wait_for("work: again in a second", nth=3)
+        database.execute("insert into away values (1, now())")
+        database.execute("alter table away rename to mails")
+        server.wait_for("order 1 done")
+    assert later.time - first.time > 1.8
+
+
+def test_a_clean_stop_waits_for_the_mail_that_is_sent(settings: dict[str, str]):
+    """`SIGTERM` lets the mail come to its end, and wakes a worker that sleeps. What waits then is sent after the next start."""
+    with serve(MAILS, env=settings) as first:
+        for order in (1, 2):
+            mail(first, order)
+        first.wait_for("order 1 started")
+        first.stop()
+        said = [line.text for line in first.lines if "order" in line.text]
+    assert [text for text in said if "send_mail" in text] == [
+        "send_mail: order 1 started",
+        "send_mail: order 1 done",
+    ]
+    with serve(MAILS, env=settings) as second:
+        second.wait_for("order 2 done")
+        second.stop()
