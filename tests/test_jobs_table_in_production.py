@@ -20,7 +20,7 @@ from runner import Server, client, serve
 from tests.copying import changed, with_changes
 from tests.orders import ask_until
 from tests.postgresql import Connection, connect, waits_for_a_lock
-from tests.services import new_database, postgresql_url, settings_of
+from tests.services import new_database, postgresql_url, running, settings_of
 
 pytestmark = pytest.mark.slow
 
@@ -214,6 +214,25 @@ def test_an_earlier_attempt_can_neither_renew_nor_finish(table: Connection):
     table.execute(claims.CLAIM, [60])
     assert says(3) == [0, 0]
     assert says(4) == [1, 1]
+
+
+@pytest.mark.parametrize("target", [CLAIMS, GROWING])
+def test_a_pool_that_checks_its_connections_survives_a_restart_of_the_database(
+    target: str, tmp_path: Path
+):
+    """PostgreSQL is killed and comes back, and all connections of the pool are dead. The next requests get new ones: without `check` they would get a `500`."""
+    env = settings_of(target, tmp_path)
+    path = {CLAIMS: "jobs/late", GROWING: "plan"}[target]
+    postgresql = running("postgresql")
+    with serve(target, env=env) as server:
+        assert client.get(f"{server.url}/{path}").status_code == 200
+        with server.frozen():  # nobody notices it
+            postgresql.kill()
+            postgresql.start()
+        with ThreadPoolExecutor(4) as threads:
+            urls = [f"{server.url}/{path}"] * 4
+            answers = list(threads.map(client.get, urls))
+    assert {answer.status_code for answer in answers} == {200}
 
 
 def test_a_clean_stop_waits_for_the_jobs_that_run(jobs: dict[str, str]):

@@ -182,16 +182,17 @@ def test_a_connection_that_died_in_silence_is_why_a_slow_poll_stays(
 
 
 def test_a_database_that_is_away_is_tried_again(settings: dict[str, str]):
-    """PostgreSQL is killed and comes back: the worker listens again, and runs the next job."""
+    """PostgreSQL is killed and comes back: the worker listens again, and the next job is placed and run. A pool that does not check its connections would give out a dead one, and the client would get a `500`."""
     postgresql = running("postgresql")
     with serve(MAILS, env=settings) as server:
         server.wait_for("listen: ready")
         postgresql.kill()
         server.wait_for("listen: again in a second")
         postgresql.start()
+        for order in (1, 2, 3):
+            mail(server, order)
         server.wait_for("listen: ready", nth=2)
-        mail(server, 1)
-        server.wait_for("order 1 done")
+        server.wait_for("order 3 done")
 
 
 def test_a_worker_that_fails_tries_again_in_a_second(settings: dict[str, str]):

@@ -55,7 +55,10 @@ GIVE_BACK = """
     update jobs set status = 'waiting', due = now(), attempts = attempts + 1
     where id = %s and status = 'running' returning id
 """
-pool = AsyncConnectionPool(DATABASE, open=False, kwargs={"row_factory": dict_row})
+alive = AsyncConnectionPool.check_connection  # or one that died is given out
+pool = AsyncConnectionPool(
+    DATABASE, open=False, check=alive, kwargs={"row_factory": dict_row}
+)
 
 
 async def execute(statement: Any, *values: Any) -> list[Any]:

@@ -41,7 +41,8 @@ NEXT = """
     select coalesce(extract(epoch from min(due) - now())::float, 'infinity')
     from mails where status = 'waiting'
 """
-pool = AsyncConnectionPool(DATABASE, open=False)
+alive = AsyncConnectionPool.check_connection  # or one that died is given out
+pool = AsyncConnectionPool(DATABASE, open=False, check=alive)
 
 
 async def listen(news: asyncio.Event) -> None:
