@@ -11,7 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
-from psycopg.errors import FeatureNotSupported, UniqueViolation
+from psycopg.errors import (
+    FeatureNotSupported,
+    IdleInTransactionSessionTimeout,
+    UniqueViolation,
+)
 from psycopg.rows import dict_row
 
 from examples.jobs_table_in_production import claims, growing
@@ -25,6 +29,7 @@ from tests.services import new_database, postgresql_url, running, settings_of
 pytestmark = pytest.mark.slow
 
 CLAIMS = "examples.jobs_table_in_production.claims:app"
+SQLITE = "examples.durable_on_one_machine.jobs_table:app"
 GROWING = "examples.jobs_table_in_production.growing:app"
 
 SKIP_LOCKED = " for update skip locked"
@@ -354,10 +359,38 @@ def test_skip_locked_takes_the_next_job_without_waiting(table: Connection):
 
 
 def test_without_a_lock_both_get_the_same_job(table: Connection):
-    """Without `for update skip locked`, as [SQLite's claim](durable-on-one-machine.md) is, the second worker waits for the first one's commit and then gets the job that the first has. SQLite lets one write at a time; PostgreSQL does not."""
+    """Without `for update skip locked` the second worker waits for the first one's commit, and then gets the job that the first has."""
     claim = with_changes(claims.CLAIM, {SKIP_LOCKED: ""})
     with claimed_by_one(table, claim) as first:
         assert claimed_by_another(table, claim, first) == 1
+
+
+def test_the_jobs_table_of_sqlite_runs_a_job_twice_in_postgresql(
+    jobs: dict[str, str], tmp_path: Path
+):
+    """The jobs table for SQLite, with another address and nothing else changed. A worker claims its job while another is about to commit its own claim: it starts the job of the other, which has a minute left. SQLite lets one write at a time."""
+    engine = 'create_engine(f"sqlite:///{DATABASE}", connect_args={"timeout": 30})'
+    address = jobs["DATABASE"].replace(":", "+psycopg:", 1)
+    env = changed(jobs, tmp_path, SQLITE, {engine: "create_engine(DATABASE)"})
+    env["DATABASE"] = address
+    with connect(jobs["DATABASE"]) as other:
+        with serve("changed:app", env=env) as first:
+            first.stop()  # it has made the tables
+        other.execute("insert into orders values (7, 'tea')")
+        other.execute(
+            "insert into jobs (order_id, status, attempts, due) "
+            "values (7, 'waiting', 0, 0)"
+        )
+        with other.transaction():
+            other.execute("update jobs set attempts = 1, due = due + 10 ^ 10")
+            with (
+                connect(jobs["DATABASE"]) as watching,
+                serve("changed:app", env=env) as server,
+            ):
+                waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock'"
+                ask_until(lambda: watching.execute(waits).fetchone(), bool, 30)
+                other.execute("commit; begin")
+                server.wait_for("order 7 done")
 
 
 def test_for_update_alone_makes_the_workers_queue_up(table: Connection):
@@ -549,15 +582,23 @@ def test_a_partitioned_table_has_no_unique_key_of_its_own(table: Connection):
     assert table.execute("select count(*) from monthly").fetchone() == (1,)
 
 
-def test_a_transaction_that_stays_open_makes_every_claim_slower(table: Connection):
-    """One worker keeps the transaction of its claim open while its job runs. Meanwhile 20,000 jobs are done, and `vacuum` can remove none of the dead rows that they leave: a claim reads more than five times as many pages as when that transaction has ended."""
+@pytest.mark.parametrize("kind", ["claim", "report"])
+def test_a_transaction_that_stays_open_makes_every_claim_slower(
+    table: Connection, kind: str
+):
+    """One worker keeps the transaction of its claim open while its job runs, or somebody's report reads one state of the database for hours. Meanwhile 20,000 jobs are done, and `vacuum` can remove none of the dead rows that they leave: a claim reads more than five times as many pages as when that transaction has ended."""
     table.execute(
         "insert into jobs (key, customer, seconds) "
         "select n, 1, 0 from generate_series(1, 20002) n"
     )
     dead = "select n_dead_tup from pg_stat_user_tables where relname = 'jobs'"
     with connect(table.info.dsn, autocommit=False) as slow:
-        slow.execute(claims.CLAIM, [3600])
+        if kind == "claim":
+            slow.execute(claims.CLAIM, [3600])
+        else:
+            slow.execute("set transaction isolation level repeatable read")
+            slow.execute("select count(*) from customers")
+            table.execute(claims.CLAIM, [3600])
         table.execute("update jobs set status = 'done' where id between 2 and 20001")
         table.execute("vacuum jobs")
         assert table.execute(dead).fetchone()[0] >= 20_000
@@ -565,3 +606,17 @@ def test_a_transaction_that_stays_open_makes_every_claim_slower(table: Connectio
     table.execute("vacuum jobs")
     assert table.execute(dead).fetchone()[0] < 100
     assert held_up > 5 * pages_read(table, claims.CLAIM, 3600)
+
+
+def test_a_forgotten_transaction_is_ended_by_postgresql(table: Connection):
+    """With `idle_in_transaction_session_timeout` PostgreSQL ends a transaction in which nothing is said for so long, here a tenth of a second, and its connection."""
+    with connect(table.info.dsn, autocommit=False) as forgotten:
+        forgotten.execute("set idle_in_transaction_session_timeout = 100")
+        forgotten.execute(claims.CLAIM, [3600])
+        there = "select 1 from pg_stat_activity where pid = %s"
+        pid = forgotten.info.backend_pid
+        ask_until(
+            lambda: table.execute(there, [pid]).fetchone(), lambda row: not row, 30
+        )
+        with pytest.raises(IdleInTransactionSessionTimeout):
+            forgotten.execute(claims.CLAIM, [3600])
