@@ -194,8 +194,8 @@ def test_what_is_given_back_by_hand_runs_elsewhere_and_the_first_comes_too_late(
         server.wait_for("order-1 started")
         assert late(server) == []
         assert client.post(f"{server.url}/jobs/1/give-back").status_code == 202
-        server.wait_for("order-1 started", nth=2)
-        server.wait_for("order-1 too late")
+        again = server.wait_for("order-1 started", nth=2)
+        assert again.time < server.wait_for("order-1 too late").time
         server.wait_for("order-1 done")
         assert points(server) == 10
         assert client.post(f"{server.url}/jobs/1/give-back").status_code == 409
