@@ -140,6 +140,17 @@ def test_a_thousand_jobs_of_one_transaction_are_one_notification(listener: Conne
     assert heard(listener) == ["", "last"]
 
 
+def test_who_listens_later_does_not_hear_what_was_said_before():
+    """A job is placed, and committed, and then somebody listens: the notification of that job does not reach them."""
+    address = postgresql_url(new_database())
+    with connect(address) as app, connect(address) as late:
+        app.execute(mails.CREATE)
+        app.execute(mails.PLACE, [1, 0])
+        late.execute("listen mails")
+        app.execute("notify mails, 'later'")
+        assert heard(late) == ["later", "last"]
+
+
 def test_what_was_placed_while_nobody_listened_is_found_after_the_reconnect(
     settings: dict[str, str],
 ):
