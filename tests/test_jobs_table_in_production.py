@@ -14,7 +14,6 @@ import pytest
 from psycopg.errors import (
     FeatureNotSupported,
     IdleInTransactionSessionTimeout,
-    UniqueViolation,
 )
 from psycopg.rows import dict_row
 
@@ -29,9 +28,9 @@ from tests.services import new_database, postgresql_url, running, settings_of
 pytestmark = pytest.mark.slow
 
 CLAIMS = "examples.jobs_table_in_production.claims:app"
-SQLITE = "examples.durable_on_one_machine.jobs_table:app"
 GROWING = "examples.jobs_table_in_production.growing:app"
 
+AUTOCOMMIT = ', "autocommit": True'
 SKIP_LOCKED = " for update skip locked"
 
 
@@ -296,30 +295,28 @@ def test_a_job_that_is_placed_twice_is_one_job(jobs: dict[str, str]):
         assert points(server) == 20
 
 
-def test_a_crash_between_the_effect_and_the_mark_leaves_neither(
-    jobs: dict[str, str], tmp_path: Path
+@pytest.mark.parametrize(("mode", "points_at_last"), [("", 10), (AUTOCOMMIT, 0)])
+def test_a_crash_between_the_mark_and_the_effect_leaves_neither(
+    jobs: dict[str, str], tmp_path: Path, mode: str, points_at_last: int
 ):
-    """The process is killed after it has added the points, and before it commits: neither points nor mark are there. The next worker runs the job, and the points are added once. With the two in transactions of their own they are added twice."""
-    dies = "\n            if attempt == 1:\n                __import__('os').kill(os.getpid(), 9)"
-    add = "await connection.execute(ADD, [customer])"
-    apart = {
-        "done = await connection.execute(DONE, [job, attempt])\n": "await execute(ADD, customer)\n        done = await connection.execute(DONE, [job, attempt])\n",
-        add: "pass",
-    }
-    for number, (more, sum_of_points) in enumerate([({}, 10), (apart, 20)]):
-        folder = tmp_path / str(number)
-        folder.mkdir()
-        settings = settings_of(CLAIMS, folder) | {"LEASE": "1"}
-        kill = {add: f"{add}{dies}"}
-        if more:
-            kill = {**more, add: f"pass{dies}"}
-        with serve("changed:app", env=changed(settings, folder, CLAIMS, kill)) as one:
-            with suppress(httpx.TransportError):  # it may be killed before it answers
-                place(one, 1)
-            one.wait()
-        with serve(CLAIMS, env=settings) as other:
-            other.wait_for("order-1 done")
-            assert points(other) == sum_of_points
+    """The process is killed when it has marked the job and not yet added the points: the mark is gone with it, and the next worker runs the job and adds them. With `autocommit`, where each statement is a transaction, the job is done and the points are missing for ever."""
+    add = "            await connection.execute(ADD"
+    dies = {add: f"            attempt > 1 or os.kill(os.getpid(), 9)\n{add}"}
+    rows = '"row_factory": dict_row'
+    env = changed(jobs, tmp_path, CLAIMS, {**dies, rows: rows + mode})
+    with serve("changed:app", env=env) as first:
+        with suppress(httpx.TransportError):  # it may be killed before it answers
+            place(first, 1)
+        first.wait()
+    with serve(CLAIMS, env=jobs), connect(jobs["DATABASE"]) as database:
+        status = "select status from jobs"
+        ask_until(
+            lambda: database.execute(status).fetchone(),
+            lambda row: row == ("done",),
+            30,
+        )
+        added = database.execute("select coalesce(sum(points), 0) from customers")
+        assert added.fetchone() == (points_at_last,)
 
 
 # SKIP LOCKED
@@ -365,34 +362,6 @@ def test_without_a_lock_both_get_the_same_job(table: Connection):
         assert claimed_by_another(table, claim, first) == 1
 
 
-def test_the_jobs_table_of_sqlite_runs_a_job_twice_in_postgresql(
-    jobs: dict[str, str], tmp_path: Path
-):
-    """The jobs table for SQLite, with another address and nothing else changed. A worker claims its job while another is about to commit its own claim: it starts the job of the other, which has a minute left. SQLite lets one write at a time."""
-    engine = 'create_engine(f"sqlite:///{DATABASE}", connect_args={"timeout": 30})'
-    address = jobs["DATABASE"].replace(":", "+psycopg:", 1)
-    env = changed(jobs, tmp_path, SQLITE, {engine: "create_engine(DATABASE)"})
-    env["DATABASE"] = address
-    with connect(jobs["DATABASE"]) as other:
-        with serve("changed:app", env=env) as first:
-            first.stop()  # it has made the tables
-        other.execute("insert into orders values (7, 'tea')")
-        other.execute(
-            "insert into jobs (order_id, status, attempts, due) "
-            "values (7, 'waiting', 0, 0)"
-        )
-        with other.transaction():
-            other.execute("update jobs set attempts = 1, due = due + 10 ^ 10")
-            with (
-                connect(jobs["DATABASE"]) as watching,
-                serve("changed:app", env=env) as server,
-            ):
-                waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock'"
-                ask_until(lambda: watching.execute(waits).fetchone(), bool, 30)
-                other.execute("commit; begin")
-                server.wait_for("order 7 done")
-
-
 def test_for_update_alone_makes_the_workers_queue_up(table: Connection):
     """With `for update` alone the second worker waits for the first one's commit, and then gets the second job."""
     claim = with_changes(claims.CLAIM, {SKIP_LOCKED: " for update"})
@@ -400,10 +369,7 @@ def test_for_update_alone_makes_the_workers_queue_up(table: Connection):
         assert claimed_by_another(table, claim, first) == 2
 
 
-EXAMPLES = pytest.mark.parametrize("example", [claims, mails, growing])
-
-
-@EXAMPLES
+@pytest.mark.parametrize("example", [claims, mails, growing])
 def test_the_job_that_is_due_longest_is_taken_first(example: Any):
     """Of two jobs the later one in the table is due for longer: it is claimed first."""
     add = {
@@ -420,25 +386,6 @@ def test_the_job_that_is_due_longest_is_taken_first(example: Any):
             example.CLAIM, [60] if example is claims else None
         ).fetchone()
     assert claimed[0] == 2
-
-
-@EXAMPLES
-def test_two_workers_that_start_at_once_create_one_table(example: Any):
-    """Two workers start at the same moment, and the first has not committed its `create table`: the second waits for it. Without the lock it fails, in spite of `if not exists`."""
-    unlocked = example.CREATE.partition("\n    create table")[1:]
-    for create, error in ((example.CREATE, None), ("".join(unlocked), UniqueViolation)):
-        address = postgresql_url(new_database())
-        with (
-            connect(address) as watching,
-            connect(address, autocommit=False) as first,
-            connect(address) as second,
-            ThreadPoolExecutor(1) as thread,
-        ):
-            first.execute(create)
-            asked = thread.submit(second.execute, create)
-            waits_for_a_lock(watching, second)
-            first.commit()
-            assert type(asked.exception(30)) is (error or type(None))
 
 
 def test_several_workers_share_the_jobs_and_run_none_twice(jobs: dict[str, str]):

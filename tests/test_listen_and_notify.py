@@ -3,14 +3,18 @@
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
+from psycopg.errors import UniqueViolation
 
+from examples.jobs_table_in_production import claims, growing
 from examples.listen_and_notify import mails
 from runner import Server, client, serve
 from tests.orders import ask_until
-from tests.postgresql import Connection, connect
+from tests.postgresql import Connection, connect, waits_for_a_lock
 from tests.proxy import proxy
 from tests.services import new_database, postgresql_url, running, settings_of
 
@@ -239,3 +243,22 @@ def test_a_clean_stop_waits_for_the_mail_that_is_sent(settings: dict[str, str]):
     with serve(MAILS, env=settings) as second:
         second.wait_for("order 2 done")
         second.stop()
+
+
+@pytest.mark.parametrize("example", [claims, mails, growing])
+def test_two_workers_that_start_at_once_create_one_table(example: Any):
+    """Two workers start at the same moment, and the first has not committed its `create table`: the second waits for it. Without the lock it fails, in spite of `if not exists`."""
+    unlocked = example.CREATE.partition("\n    create table")[1:]
+    for create, error in ((example.CREATE, None), ("".join(unlocked), UniqueViolation)):
+        address = postgresql_url(new_database())
+        with (
+            connect(address) as watching,
+            connect(address, autocommit=False) as first,
+            connect(address) as second,
+            ThreadPoolExecutor(1) as thread,
+        ):
+            first.execute(create)
+            asked = thread.submit(second.execute, create)
+            waits_for_a_lock(watching, second)
+            first.commit()
+            assert type(asked.exception(30)) is (error or type(None))
