@@ -31,7 +31,6 @@ CLAIMS = "examples.jobs_table_in_production.claims:app"
 GROWING = "examples.jobs_table_in_production.growing:app"
 
 AUTOCOMMIT = ', "autocommit": True'
-SKIP_LOCKED = " for update skip locked"
 
 
 @pytest.fixture
@@ -220,22 +219,17 @@ def test_an_earlier_attempt_can_neither_renew_nor_finish(table: Connection):
     assert says(4) == [1, 1]
 
 
-@pytest.mark.parametrize("target", [CLAIMS, GROWING])
 def test_a_pool_that_checks_its_connections_survives_a_restart_of_the_database(
-    target: str, tmp_path: Path
+    jobs: dict[str, str],
 ):
     """PostgreSQL is killed and comes back, and all connections of the pool are dead. The next requests get new ones: without `check` they would get a `500`."""
-    env = settings_of(target, tmp_path)
-    path = {CLAIMS: "jobs/late", GROWING: "plan"}[target]
     postgresql = running("postgresql")
-    with serve(target, env=env) as server:
-        assert client.get(f"{server.url}/{path}").status_code == 200
+    with serve(CLAIMS, env=jobs) as server:
         with server.frozen():  # nobody notices it
             postgresql.kill()
             postgresql.start()
         with ThreadPoolExecutor(4) as threads:
-            urls = [f"{server.url}/{path}"] * 4
-            answers = list(threads.map(client.get, urls))
+            answers = list(threads.map(client.get, [f"{server.url}/jobs/late"] * 4))
     assert {answer.status_code for answer in answers} == {200}
 
 
@@ -332,19 +326,6 @@ def claimed_by_one(table: Connection, claim: str) -> Iterator[Connection]:
         yield first
 
 
-def claimed_by_another(table: Connection, claim: str, first: Connection) -> int | None:
-    """What another gets who claims now, and has to wait until the first commits."""
-    with (
-        connect(table.info.dsn, row_factory=dict_row) as second,
-        ThreadPoolExecutor(1) as thread,
-    ):
-        asked = thread.submit(second.execute, claim, [60])
-        waits_for_a_lock(table, second)
-        first.commit()
-        row = asked.result(30).fetchone()
-        return row["job"] if row else None
-
-
 def test_skip_locked_takes_the_next_job_without_waiting(table: Connection):
     """One worker has claimed the first job and has not committed. Another claims at the same time: it waits for nobody, and gets the second."""
     with (
@@ -357,16 +338,16 @@ def test_skip_locked_takes_the_next_job_without_waiting(table: Connection):
 
 def test_without_a_lock_both_get_the_same_job(table: Connection):
     """Without `for update skip locked` the second worker waits for the first one's commit, and then gets the job that the first has."""
-    claim = with_changes(claims.CLAIM, {SKIP_LOCKED: ""})
-    with claimed_by_one(table, claim) as first:
-        assert claimed_by_another(table, claim, first) == 1
-
-
-def test_for_update_alone_makes_the_workers_queue_up(table: Connection):
-    """With `for update` alone the second worker waits for the first one's commit, and then gets the second job."""
-    claim = with_changes(claims.CLAIM, {SKIP_LOCKED: " for update"})
-    with claimed_by_one(table, claim) as first:
-        assert claimed_by_another(table, claim, first) == 2
+    claim = with_changes(claims.CLAIM, {" for update skip locked": ""})
+    with (
+        claimed_by_one(table, claim) as first,
+        connect(table.info.dsn, row_factory=dict_row) as second,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        asked = thread.submit(second.execute, claim, [60])
+        waits_for_a_lock(table, second)
+        first.commit()
+        assert asked.result(30).fetchone()["job"] == 1
 
 
 @pytest.mark.parametrize("example", [claims, mails, growing])
@@ -551,7 +532,6 @@ def test_a_transaction_that_stays_open_makes_every_claim_slower(
         assert table.execute(dead).fetchone()[0] >= 20_000
         held_up = pages_read(table, claims.CLAIM, 3600)
     table.execute("vacuum jobs")
-    assert table.execute(dead).fetchone()[0] < 100
     assert held_up > 5 * pages_read(table, claims.CLAIM, 3600)
 
 

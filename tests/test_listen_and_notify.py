@@ -52,6 +52,9 @@ def test_who_listens_asks_nothing_while_there_is_nothing_to_do(
 
     with serve(MAILS, env=settings) as server, serve(POLLING, env=polling):
         began = server.wait_for("listen: ready").time
+        with connect(settings["DATABASE"]) as database:
+            database.execute("insert into mails values (1, 'yesterday', 'sent')")
+            database.execute("notify mails")
         made = ask_until(asked, lambda now: now[polls] >= 200, 60)
         assert time.monotonic() - began > 5
     assert made[listens] < 20

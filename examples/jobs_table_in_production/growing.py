@@ -44,8 +44,7 @@ A_YEAR = """
     select 'done', ended, ended from generate_series(%s::int, 1, -1) as n,
         lateral (select now() - n * interval '1 year' / %s as ended) as job
 """
-alive = AsyncConnectionPool.check_connection  # or one that died is given out
-pool = AsyncConnectionPool(DATABASE, open=False, check=alive)
+pool = AsyncConnectionPool(DATABASE, open=False)
 
 
 async def execute(statement: Any, *values: Any) -> Any:
