@@ -276,7 +276,7 @@ def test_a_table_that_is_away_is_asked_again_each_second(
 
 
 def test_a_job_that_is_placed_twice_is_one_job(jobs: dict[str, str]):
-    """With `--workers 2` twenty clients place the same order at once: one of them queues a job, nineteen find it there, and it runs once. Also when it is done it is not queued again."""
+    """With `--workers 2` twenty clients place the same order at once: one of them queues a job, nineteen find it there, and it runs once. When it is done it is not queued again, until its row is deleted."""
     with serve(CLAIMS, "--workers", "2", env=jobs) as server:
         with ThreadPoolExecutor(20) as threads:
             placed = list(threads.map(lambda _: place(server, 1), range(20)))
@@ -287,6 +287,9 @@ def test_a_job_that_is_placed_twice_is_one_job(jobs: dict[str, str]):
         server.wait_for("order-2 done")
         assert started(server) == {1: 1, 2: 1}
         assert points(server) == 20
+        with connect(jobs["DATABASE"]) as database:
+            database.execute("delete from jobs")
+        assert place(server, 1) is True
 
 
 @pytest.mark.parametrize(("mode", "points_at_last"), [("", 10), (AUTOCOMMIT, 0)])

@@ -248,6 +248,20 @@ def test_a_clean_stop_waits_for_the_mail_that_is_sent(settings: dict[str, str]):
         second.stop()
 
 
+def test_what_a_killed_worker_was_sending_is_sent_again(settings: dict[str, str]):
+    """The server is killed while it sends a mail. The mail has a minute left, here shortened by hand; then it is sent again, perhaps for the second time."""
+    with serve(MAILS, env=settings) as first:
+        mail(first, 1)
+        first.wait_for("order 1 started")
+        first.kill()
+    with connect(settings["DATABASE"]) as database:
+        left = "select due > now() + interval '30 s' from mails"
+        assert database.execute(left).fetchone() == (True,)
+        database.execute("update mails set due = now() + interval '1 s'")
+    with serve(MAILS, env=settings) as second:
+        second.wait_for("order 1 done")
+
+
 @pytest.mark.parametrize("example", [claims, mails, growing])
 def test_two_workers_that_start_at_once_create_one_table(example: Any):
     """Two workers start at the same moment, and the first has not committed its `create table`: the second waits for it. Without the lock it fails, in spite of `if not exists`."""
