@@ -77,7 +77,6 @@ async def work(news: asyncio.Event, stop: asyncio.Event) -> None:
                 [(seconds,)] = await (await connection.execute(NEXT)).fetchall()
             if claimed:
                 await send_mail(*claimed)
-                continue
         except Exception:
             logging.exception("work: again in a second, or when its lease is over")
         with suppress(TimeoutError):
