@@ -148,6 +148,17 @@ def test_a_thousand_jobs_of_one_transaction_are_one_notification(listener: Conne
     assert heard(listener) == ["", "last"]
 
 
+def test_both_questions_use_an_index_of_what_waits(listener: Connection):
+    """Ten thousand mails are sent. What is due, and when the next one will be, are read from an index that holds none of them."""
+    listener.execute(
+        "insert into mails select n, now(), 'sent' from generate_series(1, 10000) n"
+    )
+    listener.execute("analyze mails")
+    for question in (mails.CLAIM, mails.NEXT):
+        plan = listener.execute(f"explain {question}")
+        assert any("using mails_open" in line for (line,) in plan)
+
+
 def test_who_listens_later_does_not_hear_what_was_said_before():
     """A job is placed, and committed, and then somebody listens: the notification of that job does not reach them."""
     address = postgresql_url(new_database())
