@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -142,11 +142,17 @@ def test_a_job_longer_than_the_lease_is_not_taken_while_its_worker_lives(
 
 def test_a_worker_that_was_frozen_comes_too_late(jobs: dict[str, str]):
     """A worker is stopped for longer than its lease, as a virtual machine that is moved. Another takes its job. When the first goes on it finds that the job is not its own any more, and changes nothing: the job ran twice and counts once."""
-    with serve(CLAIMS, env=jobs) as one:
-        place(one, 1, 1)
-        one.wait_for("order-1 started")
-        with one.frozen(), serve(CLAIMS, env=jobs) as other:
-            other.wait_for("order-1 done")
+    with (
+        serve(CLAIMS, env=jobs) as one,
+        serve(CLAIMS, env=jobs) as other,
+        ExitStack() as stopped,
+    ):
+        with other.frozen():
+            place(one, 1, 1)
+            one.wait_for("order-1 started")
+            stopped.enter_context(one.frozen())
+        other.wait_for("order-1 done")
+        stopped.close()
         one.wait_for("order-1 too late")
         assert points(one) == 10
 
@@ -355,7 +361,7 @@ def test_without_a_lock_both_get_the_same_job(table: Connection):
 
 @pytest.mark.parametrize("example", [claims, mails, growing])
 def test_the_job_that_is_due_longest_is_taken_first(example: Any):
-    """Of two jobs the later one in the table is due for longer: it is claimed first."""
+    """Of two jobs the later one in the table is due for longer: it is claimed first. A third, due later, is not claimed."""
     add = {
         claims: "insert into jobs (key, customer, seconds, due) values (%s, 1, 0, %s)",
         mails: "insert into mails (order_id, due) values (%s, %s)",
@@ -364,12 +370,13 @@ def test_the_job_that_is_due_longest_is_taken_first(example: Any):
     with connect(postgresql_url(new_database())) as connection:
         connection.execute(example.CREATE)
         connection.execute("set enable_indexscan = off; set enable_bitmapscan = off")
-        for number, due in ((1, "2026-11-26"), (2, "2026-11-25")):
+        for number, due in ((1, "2026-11-26"), (2, "2026-11-25"), (3, "2999-01-01")):
             connection.execute(add, [number, due])
-        claimed = connection.execute(
-            example.CLAIM, [60] if example is claims else None
-        ).fetchone()
-    assert claimed[0] == 2
+        lease = [60] if example is claims else None
+        claimed = [
+            connection.execute(example.CLAIM, lease).fetchone() for _ in range(3)
+        ]
+    assert [job and job[0] for job in claimed] == [2, 1, None]
 
 
 def test_several_workers_share_the_jobs_and_run_none_twice(jobs: dict[str, str]):

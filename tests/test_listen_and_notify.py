@@ -291,3 +291,21 @@ def test_two_workers_that_start_at_once_create_one_table(example: Any):
             waits_for_a_lock(watching, second)
             first.commit()
             assert type(asked.exception(30)) is (error or type(None))
+
+
+@pytest.mark.parametrize("example", [claims, mails, growing])
+def test_if_not_exists_waits_for_a_transaction_that_is_open(example: Any):
+    """The table and its index are there, and a worker's claim has not committed: `create index if not exists` waits for it, and with it the start of an app that says so. A worker that is frozen then keeps all others from starting."""
+    address = postgresql_url(new_database())
+    with (
+        connect(address) as starting,
+        connect(address) as watching,
+        connect(address, autocommit=False) as worker,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        starting.execute(example.CREATE)
+        worker.execute(example.CLAIM, [60] if example is claims else None)
+        asked = thread.submit(starting.execute, example.CREATE)
+        waits_for_a_lock(watching, starting)
+        worker.commit()
+        asked.result(30)
