@@ -18,7 +18,6 @@ from psycopg.errors import (
 from psycopg.rows import dict_row
 
 from examples.jobs_table_in_production import claims, growing
-from examples.listen_and_notify import mails
 from runner import Server, client, serve
 from tests.copying import changed, with_changes
 from tests.orders import ask_until
@@ -357,26 +356,6 @@ def test_without_a_lock_both_get_the_same_job(table: Connection):
         waits_for_a_lock(table, second)
         first.commit()
         assert asked.result(30).fetchone()["job"] == 1
-
-
-@pytest.mark.parametrize("example", [claims, mails, growing])
-def test_the_job_that_is_due_longest_is_taken_first(example: Any):
-    """Of two jobs the later one in the table is due for longer: it is claimed first. A third, due later, is not claimed."""
-    add = {
-        claims: "insert into jobs (key, customer, seconds, due) values (%s, 1, 0, %s)",
-        mails: "insert into mails (order_id, due) values (%s, %s)",
-        growing: "insert into exports (id, due) overriding system value values (%s, %s)",
-    }[example]
-    with connect(postgresql_url(new_database())) as connection:
-        connection.execute(example.CREATE)
-        connection.execute("set enable_indexscan = off; set enable_bitmapscan = off")
-        for number, due in ((1, "2026-11-26"), (2, "2026-11-25"), (3, "2999-01-01")):
-            connection.execute(add, [number, due])
-        lease = [60] if example is claims else None
-        claimed = [
-            connection.execute(example.CLAIM, lease).fetchone() for _ in range(3)
-        ]
-    assert [job and job[0] for job in claimed] == [2, 1, None]
 
 
 def test_several_workers_share_the_jobs_and_run_none_twice(jobs: dict[str, str]):

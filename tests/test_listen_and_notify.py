@@ -309,3 +309,23 @@ def test_if_not_exists_waits_for_a_transaction_that_is_open(example: Any):
         waits_for_a_lock(watching, starting)
         worker.commit()
         asked.result(30)
+
+
+@pytest.mark.parametrize("example", [claims, mails, growing])
+def test_the_job_that_is_due_longest_is_taken_first(example: Any):
+    """Of two jobs the later one in the table is due for longer: it is claimed first. A third, due later, is not claimed."""
+    add = {
+        claims: "insert into jobs (key, customer, seconds, due) values (%s, 1, 0, %s)",
+        mails: "insert into mails (order_id, due) values (%s, %s)",
+        growing: "insert into exports (id, due) overriding system value values (%s, %s)",
+    }[example]
+    with connect(postgresql_url(new_database())) as connection:
+        connection.execute(example.CREATE)
+        connection.execute("set enable_indexscan = off; set enable_bitmapscan = off")
+        for number, due in ((1, "2026-11-26"), (2, "2026-11-25"), (3, "2999-01-01")):
+            connection.execute(add, [number, due])
+        lease = [60] if example is claims else None
+        claimed = [
+            connection.execute(example.CLAIM, lease).fetchone() for _ in range(3)
+        ]
+    assert [job and job[0] for job in claimed] == [2, 1, None]
