@@ -36,8 +36,8 @@ def pytest_collection_modifyitems(items):
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two more than there are cores: most tests wait for something."""
-    return (os.cpu_count() or 1) + 2
+    """Four more than there are cores: most tests wait for something."""
+    return (os.cpu_count() or 1) + 4
 
 
 def pytest_xdist_make_scheduler(config, log):

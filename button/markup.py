@@ -12,8 +12,8 @@ BUILT = Path(__file__).parent.parent / "theme" / "overrides" / "assets" / "run"
 
 
 def button(scene: Scene) -> str:
-    """The element that runs the scene in the page, unless the imitation would mislead."""
-    if scene.not_in_browser or not BUILT.is_dir():
+    """The element that runs the scene, unless it has several processes or would mislead."""
+    if scene.processes or scene.not_in_browser or not BUILT.is_dir():
         return ""
     element = Element(
         "run-scene",

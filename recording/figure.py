@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from recording.model import Run
 from recording.watching import CLIENT_WAITS, EVENT_LOOP, LANES
 
-_HEAD, _ROW, _BAR, _PRINTS, _FOOT = 21, 29, 10, 27, 20
+_HEAD, _ROW, _BAR, _PRINTS, FOOT = 21, 29, 10, 27, 20
 """Heights in pixels: a lane's name, a row, the bar in it, the dots, the axis."""
 
 
@@ -60,26 +60,26 @@ def draw(run: Run, now: float = 0) -> str:
     ]
     foot = sum(_HEAD + _ROW * len(rows) for _, rows in lanes)
     foot += _PRINTS if run.printed else 0
-    svg = canvas(story(run), foot + _FOOT)
-    _axis(svg, whole, foot)
+    svg = canvas(story(run), foot + FOOT)
+    axis(svg, whole, foot)
     for freeze in run.freezes:
-        _band(svg, freeze.start / whole, freeze.end / whole, foot, "frozen")
+        band(svg, freeze.start / whole, freeze.end / whole, foot, "frozen")
     moments = _moments(run)
     y = 0
     for lane, rows in lanes:
-        _text(svg, 0, y + 14, lane, f"lane {css(lane)}")
+        text(svg, 0, y + 14, lane, f"lane {css(lane)}")
         y += _HEAD
         for bar in rows:
             _bar(svg, bar, whole, y)
             if bar.handed_over is not None and bar.handed_over in moments:
-                x = _percent(bar.handed_over, whole)
+                x = percent(bar.handed_over, whole)
                 at = {"x1": x, "x2": x, "y1": str(y + 16), "y2": str(foot)}
                 SubElement(svg, "line", {"class": "response", **at})
             y += _ROW
     if run.printed:
-        _text(svg, 0, y + 14, "prints", "lane prints")
+        text(svg, 0, y + 14, "prints", "lane prints")
         for line in run.printed:
-            x = _percent(line.time, whole)
+            x = percent(line.time, whole)
             dot = {"class": "print", "cx": x, "cy": str(y + 22), "r": "3"}
             SubElement(SubElement(svg, "circle", dot), "title").text = line.text
     return tostring(svg, encoding="unicode")
@@ -95,9 +95,9 @@ def story(run: Run) -> str:
             after += f" ({e.error})" if e.error else ""
             end = "loses" if e.error else end
             ends[end].append(f"{e.method} {e.path} {after}")
-    first = " ".join(f"The client {end} {_and(of)}." for end, of in ends.items() if of)
+    first = " ".join(f"The client {end} {and_(of)}." for end, of in ends.items() if of)
     frozen = [f"from {seconds(f.start)} to {seconds(f.end)}" for f in run.freezes]
-    first += f" The process is frozen {_and(frozen)}." if frozen else ""
+    first += f" The process is frozen {and_(frozen)}." if frozen else ""
     runs = []
     for call in run.calls:
         where = "on the" if call.lane == EVENT_LOOP else "in the"
@@ -105,7 +105,7 @@ def story(run: Run) -> str:
         told = f"{call.function} {does}"
         told += f" from {seconds(call.start)} to {seconds(call.end)}"
         runs.append(told + (f" and fails with {call.error}" if call.error else ""))
-    return f"{first} {_and(runs)}." if runs else first
+    return f"{first} {and_(runs)}." if runs else first
 
 
 def _moments(run: Run) -> set[float]:
@@ -140,54 +140,60 @@ def _bars(run: Run, now: float) -> list[_Bar]:
 def _bar(svg: Element, bar: _Bar, whole: float, y: int) -> None:
     start, end = bar.start / whole, bar.end / whole
     if start > 0.5:
-        _text(svg, end, y + 12, bar.label, "name", anchor="end")
+        text(svg, end, y + 12, bar.label, "name", anchor="end")
     else:
-        _text(svg, start, y + 12, bar.label, "name")
+        text(svg, start, y + 12, bar.label, "name")
     looks = f"bar {css(bar.lane)}"
     looks += " open" if bar.open else ""
     looks += " failed" if bar.failed else ""
     shape = {
         "class": looks,
-        "x": _percent(bar.start, whole),
+        "x": percent(bar.start, whole),
         "y": str(y + 16),
         "height": str(_BAR),
         "rx": "2",
     }
     short = end - start < 0.02  # seen however short it is
-    width = "4" if short else _percent(bar.end - bar.start, whole)
+    width = "4" if short else percent(bar.end - bar.start, whole)
     SubElement(svg, "rect", {**shape, "width": width})
 
 
-def _band(svg: Element, start: float, end: float, height: int, label: str) -> None:
-    at = {"x": _percent(start, 1), "width": _percent(end - start, 1), "y": "0"}
+def band(
+    svg: Element, start: float, end: float, height: int, label: str, top: int = 0
+) -> None:
+    """A shade over the part from `start` to `end` of the width, and its name."""
+    at = {"x": percent(start, 1), "width": percent(end - start, 1), "y": str(top)}
     looks = {"fill": "currentColor", "fill-opacity": ".1", "height": str(height)}
     SubElement(svg, "rect", {**at, **looks})
-    _text(svg, (start + end) / 2, 14, label, "time", anchor="middle")
+    text(svg, (start + end) / 2, top + 14, label, "time", anchor="middle")
 
 
-def _axis(svg: Element, whole: float, foot: int) -> None:
+def axis(svg: Element, whole: float, foot: int) -> None:
+    """Lines at round times of the `whole`, and below them these times."""
     steps = [n * 10**e for e in range(-4, 4) for n in (1, 2, 5)]
     step = next(step for step in steps if whole / step <= 5)
     for number in range(int(whole / step) + 1):
         time = number * step
-        x = _percent(time, whole)
+        x = percent(time, whole)
         at = {"x1": x, "x2": x, "y1": "0", "y2": str(foot)}
         SubElement(svg, "line", {"class": "tick", **at})
         anchor = "middle" if number else "start"
         if time / whole > 0.93:
             anchor = "end"
-        _text(svg, time / whole, foot + 14, seconds(time), "time", anchor)
+        text(svg, time / whole, foot + 14, seconds(time), "time", anchor)
 
 
-def _text(
-    svg: Element, x: float, y: int, text: str, css: str, anchor: str = "start"
+def text(
+    svg: Element, x: float, y: int, words: str, css: str, anchor: str = "start"
 ) -> None:
-    at = {"x": _percent(x, 1), "y": str(y), "class": css, "text-anchor": anchor}
-    SubElement(svg, "text", at).text = text
+    """Words at a part of the width and so many pixels from the top."""
+    at = {"x": percent(x, 1), "y": str(y), "class": css, "text-anchor": anchor}
+    SubElement(svg, "text", at).text = words
 
 
-def _percent(part: float, whole: float) -> str:
-    return f"{100 * part / whole:.2f}%"
+def percent(part: float, whole: float) -> str:
+    """A place along the time, or a width."""
+    return f"{100 * part / whole:.1f}%"
 
 
 def seconds(time: float) -> str:
@@ -201,7 +207,8 @@ def seconds(time: float) -> str:
     return f"{time:.2f}".rstrip("0").rstrip(".") + " s"
 
 
-def _and(parts: list[str]) -> str:
+def and_(parts: list[str]) -> str:
+    """The parts as a sentence names them."""
     if len(parts) < 2:
         return "".join(parts)
     return ", ".join(parts[:-1]) + " and " + parts[-1]

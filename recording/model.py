@@ -6,10 +6,12 @@ All times are in seconds, and those of a `Run` count from the sending of its fir
 import json
 import os
 import platform
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from importlib.metadata import version
+from itertools import repeat
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from types import UnionType
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 RECORDINGS = Path(__file__).parent.parent / "docs" / "recordings"
 
@@ -40,17 +42,57 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Act:
+    """Something that is done to a process of a scene, or to its broker."""
+
+    does: str
+    """"start", "freeze", or a signal: "SIGKILL", "SIGTERM", "SIGINT"."""
+    process: str
+    """Such as "app", "worker 2" or "RabbitMQ"."""
+    after: str = ""
+    """Done when any process has printed this; empty: at once."""
+    nth: int = 1
+    """How often it has been printed by then."""
+    delay: float = 0
+    """Seconds to wait before it is done, counted from then."""
+    lasts: float = 0
+    """Seconds for which a process is frozen."""
+
+
+@dataclass(frozen=True)
 class Scene:
-    """An example, named ``page/example``, and its requests in the order sent."""
+    """An example, named ``page/example``, and what is done with it, in this order."""
 
     example: str
-    requests: tuple[Request, ...]
+    steps: tuple[Request | Act, ...]
     not_in_browser: str = ""
     """Why the browser's imitation would not show what a server does; empty: it does."""
     name: str = ""
     """Named as its example, unless the example has several scenes."""
     until: str = ""
-    """Over when the server has printed this; empty: when all background tasks have ended."""
+    """Over when a server has printed this; empty: when all background tasks have ended."""
+    nth: int = 1
+    """How often it has printed that by then."""
+    processes: tuple[str, ...] = ()
+    """Those that run when it begins, in the order of their start: "app", "worker 1" and so
+    on. Empty: the app alone."""
+    env: tuple[tuple[str, str], ...] = ()
+    """Settings beside those that the example needs."""
+    options: tuple[str, ...] = ()
+    """Of the worker's command."""
+    app_options: tuple[str, ...] = ()
+    """Of uvicorn's command."""
+    module: str = ""
+    """What is run in place of the example's module: the same with other settings."""
+    jobs: tuple[str, ...] = ()
+    """The functions of a scene of several that are shown; empty: what a queue was given."""
+    varies: tuple[str, ...] = ()
+    """Jobs of which chance decides how often they run, such as ``send_receipt(2)``."""
+
+    @property
+    def requests(self) -> tuple[Request, ...]:
+        """The steps that are requests."""
+        return tuple(step for step in self.steps if isinstance(step, Request))
 
 
 @dataclass
@@ -86,6 +128,13 @@ class Call:
     end: float
     error: str | None = None
     """The class of the exception that it ended with."""
+    process: str = ""
+    """Of a scene of several: the name of the process."""
+    job: str = ""
+    """The function and its plain arguments, such as ``send_receipt(7)``: equal if it is the
+    same job again."""
+    torn: bool = False
+    """Whether it has no end, since its process was killed."""
 
 
 @dataclass
@@ -98,10 +147,38 @@ class Printed:
 
 @dataclass
 class Freeze:
-    """A time for which the server's process was stopped."""
+    """A time for which a process was stopped."""
 
     start: float
     end: float
+    process: str = ""
+    """Of a scene of several: its name."""
+
+
+@dataclass
+class Life:
+    """A process of a scene of several, from its start to its end."""
+
+    process: str
+    start: float
+    ready: float
+    """When it answered, or said that it was ready."""
+    end: float | None = None
+    """None: it ran until the scene was over."""
+    signal: str = ""
+    """What it was sent last."""
+    signalled: float = 0
+    """When it was sent that."""
+
+
+@dataclass
+class Queued:
+    """A job was given to a queue."""
+
+    job: str
+    time: float
+    process: str
+    """Which gave it."""
 
 
 @dataclass
@@ -112,6 +189,13 @@ class Run:
     calls: list[Call]
     printed: list[Printed]
     freezes: list[Freeze] = field(default_factory=list)
+    lives: list[Life] = field(default_factory=list)
+    """Of the processes, if the scene has several."""
+    queued: list[Queued] = field(default_factory=list)
+    queue: str = ""
+    """Where jobs wait, such as "RabbitMQ"."""
+    over: float = 0
+    """When a scene of several was over."""
 
 
 @dataclass
@@ -236,11 +320,19 @@ def read(kind: type[T], data: Any) -> T:
     """What `dataclasses.asdict` and JSON made of a value of that type, as it was."""
     value: Any = data
     of = get_args(kind)
+    if isinstance(kind, UnionType):
+        fits = (one for one in of if is_dataclass(one) and _has_the_fields(one, data))
+        return cast(T, read(next(fits), data)) if isinstance(data, dict) else value
     if is_dataclass(kind):
         types = get_type_hints(kind)
         value = kind(**{name: read(types[name], part) for name, part in data.items()})
     elif get_origin(kind) in (list, tuple):
-        value = get_origin(kind)(read(of[0], part) for part in data)  # type: ignore[misc]
+        each = of if of[1:] and of[1] is not ... else repeat(of[0])
+        value = get_origin(kind)(map(read, each, data))  # type: ignore[misc]
     elif get_origin(kind) is dict:
         value = {name: read(of[1], part) for name, part in data.items()}
     return value  # type: ignore[no-any-return]
+
+
+def _has_the_fields(kind: Any, data: dict[str, Any]) -> bool:
+    return data.keys() <= {field.name for field in fields(kind)}

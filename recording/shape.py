@@ -17,8 +17,12 @@ _WAITS = 0.1
 """Seconds. What takes longer waits for something, and takes about as long on any machine."""
 
 
-def differences(now: Run, kept: Run) -> list[str]:
+def differences(now: Run, kept: Run, varies: Sequence[str] = ()) -> list[str]:
     """What has another shape now than in the kept run, a sentence each; empty: nothing.
+
+    Of several processes: what they were sent, and who had which job in which order, and
+    how that ended. Of jobs that are named in `varies` chance decides how often they run.
+    Of one process:
 
     Two functions overlap if the shorter ran for more than half of its time beside
     the longer. Only functions that wait are asked: how long the others take, and beside
@@ -26,6 +30,13 @@ def differences(now: Run, kept: Run) -> list[str]:
     so it is the kept run that says which ones wait.
     An id of 32 hexadecimal digits is the same as any other.
     """
+    if kept.lives or now.lives:
+        return [
+            *_order(_requests(now), _requests(kept), "is sent"),
+            *_answers(now, kept),
+            *_order(_changes(now), _changes(kept), "happens"),
+            *_attempts(now, kept, varies),
+        ]
     return [
         *_order(_requests(now), _requests(kept), "is sent"),
         *_order(_names(now), _names(kept), "starts"),
@@ -36,10 +47,7 @@ def differences(now: Run, kept: Run) -> list[str]:
 
 def _each(now: Run, kept: Run) -> Iterator[str]:
     """What is different of exchanges and calls that are in both runs."""
-    answers = dict(zip(_requests(kept), map(_answer, kept.exchanges), strict=True))
-    for request, exchange in zip(_requests(now), now.exchanges, strict=True):
-        if (answer := answers.get(request)) not in (None, _answer(exchange)):
-            yield f"{request} is answered with {_answer(exchange)}, was with {answer}"
+    yield from _answers(now, kept)
     before = dict(zip(_names(kept), kept.calls, strict=True))
     calls = zip(_names(now), now.calls, strict=True)
     common = [(name, call, before[name]) for name, call in calls if name in before]
@@ -63,6 +71,62 @@ def _each(now: Run, kept: Run) -> Iterator[str]:
         if (both := _overlap(a, b)) != _overlap(was_a, was_b):
             words = ("overlap", "did not") if both else ("do not overlap", "did")
             yield f"{name} and {other_name} {words[0]}, {words[1]} before"
+
+
+def _answers(now: Run, kept: Run) -> Iterator[str]:
+    answers = dict(zip(_requests(kept), map(_answer, kept.exchanges), strict=True))
+    for request, exchange in zip(_requests(now), now.exchanges, strict=True):
+        if (answer := answers.get(request)) not in (None, _answer(exchange)):
+            yield f"{request} is answered with {_answer(exchange)}, was with {answer}"
+
+
+def _changes(run: Run) -> list[str]:
+    """What was done to the processes, in order: the starts, signals and freezes."""
+    moments = [(life.start, f"the start of {life.process}") for life in run.lives]
+    moments += [
+        (life.signalled, f"{life.signal} to {life.process}")
+        for life in run.lives
+        if life.signal
+    ]
+    moments += [(freeze.start, f"freezing {freeze.process}") for freeze in run.freezes]
+    return _labels([words for _, words in sorted(moments)])
+
+
+def _attempts(now: Run, kept: Run, varies: Sequence[str]) -> Iterator[str]:
+    """Of each job: who had it how often, between which changes, and how that ended."""
+    ours, theirs = _jobs(now), _jobs(kept)
+    yield from _order(list(ours), list(theirs), "runs")
+    for job in ours.keys() & theirs.keys():
+        attempts, were = ours[job], theirs[job]
+        if job in varies:
+            attempts, were = sorted({*attempts}), sorted({*were})
+        if attempts != were:
+            yield f"{job} {', then '.join(attempts)}; before, it {', then '.join(were)}"
+
+
+def _jobs(run: Run) -> dict[str, list[str]]:
+    ends = [life for life in run.lives if life.signal]
+    jobs: dict[str, list[str]] = {
+        job: []
+        for job in sorted(
+            {*(call.job for call in run.calls), *_waiting_at_the_end(run)}
+        )
+    }
+    for call in run.calls:
+        told = f"runs in {call.process} ({call.lane})"
+        for life in ends:
+            if life.process != call.process and life.signalled < call.start:
+                told += f" after {life.signal} to {life.process}"
+        told += " and is cut off" if call.torn else f" and {_end(call)}"
+        jobs[call.job].append(told)
+    for job in _waiting_at_the_end(run):
+        jobs[job].append("waits")
+    return jobs
+
+
+def _waiting_at_the_end(run: Run) -> set[str]:
+    """Jobs that nobody has taken."""
+    return {placed.job for placed in run.queued} - {call.job for call in run.calls}
 
 
 def _order(now: Sequence[str], kept: Sequence[str], verb: str) -> Iterator[str]:

@@ -12,7 +12,7 @@ import re
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from types import FunctionType, ModuleType
@@ -36,7 +36,8 @@ class Event:
     """Something that happened in a watched process."""
 
     kind: str
-    """"start" and "end" of a call, "print", or "handed over": a whole response."""
+    """"start" and "end" of a call, "print", "handed over": a whole response, or "queued":
+    a job was given to a queue."""
     time: float
     """Seconds since the epoch."""
     id: str = ""
@@ -52,11 +53,18 @@ class Event:
     """Of a printed line."""
     number: int = 0
     """Of the request that the response is to."""
+    job: str = ""
+    """Of a call, or of what was queued: see `job_of`."""
+    process: str = ""
+    """In a scene of several: where it happened."""
+    pid: int = 0
+    """Of that process, or of a child of it."""
 
 
 Emit = Callable[[Event], None]
 
 _numbers = itertools.count()
+_JOBS = ("task", "actor", "step", "workflow")
 _LOGGED = re.compile(r"(INFO|WARNING|ERROR): |\d{4}-\d\d-\d\d ")
 
 
@@ -66,27 +74,41 @@ def lane() -> str:
     return EVENT_LOOP if in_main else THREAD_POOL
 
 
+def job_of(function: str, *arguments: Any) -> str:
+    """What is the same for each attempt at a job: its function and its plain arguments."""
+    plain = [str(a) for a in arguments if isinstance(a, str | int | float)]
+    return f"{function}({', '.join(plain)})"
+
+
 def execute(
     source: str, module: ModuleType, emit: Emit, where: Callable[[], str] = lane
 ) -> None:
     """Run an example's source in `module`, and watch its functions from then on.
 
-    That is every function handed to `add_task` or called by one that was, and every
-    generator: dependencies with ``yield`` and streams. A route's own function, which the
-    router holds, is not watched. `where` says in which lane a call starts.
+    That is every function handed to `add_task` or called by one that was, every job of a
+    queue, and every generator: dependencies with ``yield`` and streams. A route's own
+    function, which the router holds, is not watched. `where` says in which lane a call
+    starts.
     """
     tree = ast.parse(source)
+    named = _functions_of_a_worker(tree)
     for node in tree.body:
-        if (
-            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            and not node.decorator_list  # a lifespan is not part of any request
-        ):
-            watch = ast.Name("__watch_generator__", ast.Load())
-            node.decorator_list.append(ast.copy_location(watch, node))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            is_job = node.name in named or any(map(_makes_a_job, node.decorator_list))
+            if (
+                is_job or not node.decorator_list
+            ):  # a lifespan is not part of any request
+                name = "__watch__" if is_job else "__watch_generator__"
+                decorator = ast.Name(name, ast.Load())
+                node.decorator_list.append(ast.copy_location(decorator, node))
+
+    def watch(function: Callable[..., Any]) -> Callable[..., Any]:
+        return watched(function, emit, where)
 
     def watch_generator(function: Callable[..., Any]) -> Callable[..., Any]:
-        return watched(function, emit, where) if _generates(function) else function
+        return watch(function) if _generates(function) else function
 
+    vars(module)["__watch__"] = watch
     vars(module)["__watch_generator__"] = watch_generator
     exec(compile(tree, module.__file__ or "main.py", "exec"), vars(module))
     for name, function in list(vars(module).items()):
@@ -94,8 +116,27 @@ def execute(
             isinstance(function, FunctionType)
             and function.__module__ == module.__name__
             and not _generates(function)
+            and not hasattr(function, "__watched__")
         ):
-            setattr(module, name, watched(function, emit, where))
+            setattr(module, name, watch(function))
+
+
+def _makes_a_job(decorator: ast.expr) -> bool:
+    """Whether it is one such as ``@queue.task`` or ``@dramatiq.actor(max_retries=2)``."""
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return isinstance(called, ast.Attribute) and called.attr in _JOBS
+
+
+def _functions_of_a_worker(tree: ast.Module) -> set[str]:
+    """The names in arq's ``functions = (...)``, which holds the functions themselves."""
+    return {
+        name.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and any(isinstance(t, ast.Name) and t.id == "functions" for t in node.targets)
+        for name in ast.walk(node.value)
+        if isinstance(name, ast.Name)
+    }
 
 
 def _generates(function: Callable[..., Any]) -> bool:
@@ -108,7 +149,7 @@ def watched(
     """The function, each call of which is reported."""
 
     @contextmanager
-    def reported() -> Iterator[None]:
+    def reported(*arguments: Any) -> Iterator[None]:
         start = Event(
             kind="start",
             time=time.time(),
@@ -116,6 +157,7 @@ def watched(
             function=function.__name__,
             lane=where(),
             open=_generates(function),
+            job=job_of(function.__name__, *arguments),
         )
         name = None
         emit(start)
@@ -157,30 +199,39 @@ def watched(
 
         @functools.wraps(function)
         async def call_async(*args: Any, **kwargs: Any) -> Any:
-            with reported():
+            with reported(*args, *kwargs.values()):
                 return await function(*args, **kwargs)
 
+        vars(call_async)["__watched__"] = True
         return call_async
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        with reported():
+        with reported(*args, *kwargs.values()):
             return function(*args, **kwargs)
 
+    vars(call)["__watched__"] = True
     return call
 
 
-def calls(events: list[Event], begin: float, now: float | None = None) -> list[Call]:
+def calls(
+    events: list[Event],
+    begin: float,
+    now: float | None = None,
+    killed: Mapping[int, float] | None = None,
+) -> list[Call]:
     """One for each that started after `begin`, in that order, in seconds from then.
 
-    A call that has not ended yet ends at `now`.
+    A call that has not ended yet ends at `now`, or when its process was `killed`; the
+    processes are named by their numbers.
     """
     ends = {event.id: event for event in events if event.kind == "end"}
     found = []
     for event in events:
         if event.kind == "start" and event.time >= begin:
             end = ends.get(event.id)
-            ended = end.time if end else now
+            kill = (killed or {}).get(event.pid)
+            ended = end.time if end else kill or now
             assert ended is not None, f"{event.function} has not ended"
             call = Call(
                 function=event.function,
@@ -189,6 +240,9 @@ def calls(events: list[Event], begin: float, now: float | None = None) -> list[C
                 start=since(begin, event.time),
                 end=since(begin, ended),
                 error=end.error if end else None,
+                process=event.process,
+                job=event.job if event.process else "",
+                torn=not end and kill is not None,
             )
             found.append(call)
     return found

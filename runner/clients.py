@@ -1,10 +1,14 @@
 """HTTP clients that share what is dear in one: the machine's certificates, 40 ms to load."""
 
 import ssl
+import time
 from functools import cache
 from typing import Any
 
 import httpx
+
+from recording.model import Exchange, Request
+from recording.watching import NUMBER
 
 
 @cache
@@ -20,3 +24,24 @@ def new_client(**options: Any) -> httpx.Client:
 
 client = new_client(limits=httpx.Limits(max_keepalive_connections=0))
 """For single requests, each on a connection of its own, as ``httpx.get`` makes them."""
+
+
+def exchange(client: httpx.Client, number: int, request: Request) -> Exchange:
+    """What this client sees of a scene's request of that number, in seconds since the epoch."""
+    seen = Exchange(request.method, request.path, time.time(), left=request.leaves)
+    try:
+        with client.stream(
+            request.method,
+            request.path,
+            json=request.json,
+            headers={NUMBER: str(number)},
+        ) as response:
+            seen.status = response.status_code
+            time.sleep(request.pause)
+            body = b"" if request.leaves else response.read()
+            short = len(body) < 1000
+            seen.body = body.decode() if short else f"{len(body)} bytes"
+    except httpx.TransportError as error:
+        seen.error = type(error).__name__
+    seen.received = time.time()
+    return seen

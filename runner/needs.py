@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from importlib.metadata import distributions
 from pathlib import Path
 
 from runner.process import PYTHON, ROOT, Server, complete, start
@@ -56,6 +57,16 @@ class Needs:
         values["port"] = service.port if service else ""
         env = {name: value.format(**values) for name, value in self.env.items()}
         return env | ({"PYTHONPATH": str(self._installed)} if self.packages else {})
+
+    def versions(self) -> dict[str, str]:
+        """The version of the queue that its worker is of, by its name."""
+        path = [str(self._installed)] if self.packages else sys.path
+        names = [part.partition(".")[0] for part in self.worker[:1]]
+        return {
+            name: found.version
+            for name in names
+            for found in distributions(name=name, path=path)
+        }
 
     @property
     def _installed(self) -> Path:

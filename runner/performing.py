@@ -6,9 +6,9 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import httpx
@@ -18,31 +18,41 @@ from recording.model import (
     Freeze,
     MadeWith,
     Recording,
-    Request,
     Run,
     Scene,
     read,
 )
-from recording.watching import NUMBER, Event, calls, handed_over, printed, since
-from runner import services
-from runner.clients import new_client
-from runner.needs import Needs, needs_of
+from recording.watching import Event, calls, handed_over, printed, since
+from runner import staging
+from runner.clients import exchange, new_client
+from runner.needs import needs_of
 from runner.process import PYTHON, ROOT, Server, start
+from runner.staging import Place, place_of, target_of
 
 
-def perform(scene: Scene, settings: Mapping[str, str] | None = None) -> Recording:
-    """Run a scene once.
+def perform(scene: Scene, place: Place | None = None) -> Recording:
+    """Run a scene once, in that place, or in one made for it.
 
-    `settings` are the example's environment. Without them it has a server of its own, if it
-    needs one. Raises `Missing` where that is not installed.
+    Raises `Missing` where the server that it needs is not installed.
     """
-    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+    packages = ["fastapi", "starlette", "uvicorn"]
+    needs = needs_of(target_of(scene))
+    with nullcontext(place) if place else place_of(scene) as where:
+        if not scene.processes:
+            made_with = MadeWith.here(*packages)
+            run = _perform_alone(scene, where.env)
+            return Recording(scene, made_with, run, source_of(scene))
+        run = staging.perform(scene, where)
+    made_with = MadeWith.here(*packages[::2])
+    made_with.versions |= needs.versions()
+    return Recording(scene, made_with, run, source_of(scene))
+
+
+def _perform_alone(scene: Scene, settings: Mapping[str, str]) -> Run:
+    with tempfile.TemporaryDirectory() as folder:
         events = Path(folder, "events")
         events.touch()
-        target = target_of(scene)
-        if settings is None:
-            settings = stack.enter_context(_settings(needs_of(target), Path(folder)))
-        command = (*PYTHON, "runner.watched", target)
+        command = (*PYTHON, "runner.watched", target_of(scene))
         with start(command, env={**settings, "EVENTS": str(events)}) as server:
             exchanges, freezes = _send(scene, server)
             if scene.until:
@@ -52,39 +62,20 @@ def perform(scene: Scene, settings: Mapping[str, str] | None = None) -> Recordin
     seen = [read(Event, json.loads(line)) for line in lines]
     begin = exchanges[0].sent
     handed = handed_over(seen, begin)
-    for number, exchange in enumerate(exchanges):
-        exchange.sent = since(begin, exchange.sent)
-        exchange.received = since(begin, exchange.received or 0)
-        exchange.handed_over = handed[number]
+    for number, each in enumerate(exchanges):
+        each.sent = since(begin, each.sent)
+        each.received = since(begin, each.received or 0)
+        each.handed_over = handed[number]
     freezes = [Freeze(since(begin, f.start), since(begin, f.end)) for f in freezes]
-    run = Run(exchanges, calls(seen, begin), printed(seen, begin), freezes)
-    versions = MadeWith.here("fastapi", "starlette", "uvicorn")
-    return Recording(scene, versions, run, source_of(scene))
-
-
-def target_of(scene: Scene) -> str:
-    """What uvicorn takes for the example of a scene."""
-    return f"examples.{scene.example.replace('/', '.')}:app"
-
-
-@contextmanager
-def _settings(needs: Needs, folder: Path) -> Iterator[dict[str, str]]:
-    """The environment of an example, and until the end of the block the server in it."""
-    if not needs.service:
-        yield needs.settings(None, folder)
-        return
-    service: services.Service = getattr(services, needs.service)(folder)
-    service.start()
-    try:
-        yield needs.settings(service, folder)
-    finally:
-        service.kill()
+    return Run(exchanges, calls(seen, begin), printed(seen, begin), freezes)
 
 
 def source_of(scene: Scene) -> str:
-    """What tells whether the example has changed: the SHA-256 of its file, in 16 digits."""
+    """What tells whether the example has changed: the SHA-256 of its files, in 16 digits."""
     file = ROOT / "examples" / f"{scene.example}.py"
-    return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+    project = sorted(file.parent.glob("*.py")) if file.stem == "app" else [file]
+    source = b"".join(each.read_bytes() for each in project)
+    return hashlib.sha256(source).hexdigest()[:16]
 
 
 def _send(scene: Scene, server: Server) -> tuple[list[Exchange], list[Freeze]]:
@@ -108,7 +99,7 @@ def _send(scene: Scene, server: Server) -> tuple[list[Exchange], list[Freeze]]:
             time.sleep(request.delay)
             if request.frozen:
                 freezes.append(_freeze(server, request.frozen))
-            sending = threads.submit(_exchange, clients[number], number, request)
+            sending = threads.submit(exchange, clients[number], number, request)
             exchanges.append(sending)
         return [exchange.result() for exchange in exchanges], freezes
 
@@ -118,23 +109,3 @@ def _freeze(server: Server, seconds: float) -> Freeze:
     with server.frozen():
         time.sleep(seconds)
     return Freeze(start, time.time())
-
-
-def _exchange(client: httpx.Client, number: int, request: Request) -> Exchange:
-    exchange = Exchange(request.method, request.path, time.time(), left=request.leaves)
-    try:
-        with client.stream(
-            request.method,
-            request.path,
-            json=request.json,
-            headers={NUMBER: str(number)},
-        ) as response:
-            exchange.status = response.status_code
-            time.sleep(request.pause)
-            body = b"" if request.leaves else response.read()
-            short = len(body) < 1000
-            exchange.body = body.decode() if short else f"{len(body)} bytes"
-    except httpx.TransportError as error:
-        exchange.error = type(error).__name__
-    exchange.received = time.time()
-    return exchange

@@ -1,8 +1,9 @@
 """The scenes of the site: which example is performed, and by which requests."""
 
 from dataclasses import replace
+from typing import Any
 
-from recording.model import Request, Scene
+from recording.model import Act, Request, Scene
 
 _TASK = Request("POST", "/task")
 _ORDER = Request("POST", "/orders")
@@ -21,6 +22,62 @@ _READ = Request("GET", "/answer")
 _LEFT = replace(_READ, pause=0.8, leaves=True)
 _NO_READER = "there is no connection to close"
 
+_LIMIT = ("--timeout-graceful-shutdown", "1")
+_ONE_PROCESS = ("--workers", "1")
+
+
+def _worker_killed(folder: str, **env: str) -> Scene:
+    """A worker of a queue is killed in the middle of a job, and another one started."""
+    return Scene(
+        f"{folder}/receipts",
+        (
+            Request("POST", "/orders/1/slow"),
+            Act("SIGKILL", "worker 1", after="order 1 started", delay=0.3),
+            Act("start", "worker 2"),
+        ),
+        name=f"{folder}/worker_killed",
+        processes=("app", "worker 1"),
+        options=_ONE_JOB.get(folder, ()),
+        env=tuple(env.items()),
+        until="order 1 done",
+    )
+
+
+def _with_defaults(folder: str, *, module: str = "", **env: str) -> Scene:
+    """The same without the settings of the page; a second job shows that the worker works."""
+    with_settings = _worker_killed(folder, **env)
+    return replace(
+        with_settings,
+        steps=(*with_settings.steps, Request("POST", "/orders/2/tea")),
+        name=f"{with_settings.name}_default",
+        module=module,
+        until="order 2 done",
+    )
+
+
+def _stopped(
+    signal: str, kind: str, *options: str, name: str = "", **more: Any
+) -> Scene:
+    """The app is told to stop while something works for two seconds."""
+    name = name or f"{signal.lower()}_{kind.replace('-', '_')}"
+    return Scene(
+        "restarts/what_is_left",
+        (
+            Request("POST", f"/{kind}/3"),
+            Act(signal, "app", after="work: started", delay=0.5),
+        ),
+        name=f"restarts/{name}",
+        processes=("app",),
+        app_options=options,
+        jobs=("work_in_a_thread", "work_on_the_loop"),
+        **more,
+    )
+
+
+_ONE_JOB = {
+    "celery": ("--concurrency", "1"),
+    "dramatiq": ("--processes", "1", "--threads", "1"),
+}
 _ALL = [
     Scene("background_tasks/first_task", (_TASK,)),
     Scene(
@@ -337,6 +394,111 @@ _ALL = [
         ),
         not_in_browser="there is no other process",
         until="build_report: 1984 done",
+    ),
+    Scene(
+        "many_machines/app",
+        (Request("PUT", "/orders/1", {"item": "slow"}),),
+        name="many_machines/way_of_a_job",
+        processes=("app", "worker 1"),
+        options=_ONE_PROCESS,
+        until="order 1 done",
+    ),
+    Scene(
+        "many_machines/app",
+        (
+            Request("PUT", "/orders/1", {"item": "slow"}),
+            Act("SIGKILL", "worker 1", after="order 1 started", delay=1),
+            Act("start", "worker 2"),
+        ),
+        name="many_machines/worker_killed",
+        processes=("app", "worker 1"),
+        options=_ONE_PROCESS,
+        until="order 1 done",
+    ),
+    Scene(
+        "many_machines/app",
+        (
+            Request("PUT", "/orders/1", {"item": "tea"}),
+            Act("SIGKILL", "RabbitMQ", after="PUT /orders/1"),
+            Request("PUT", "/orders/2", {"item": "tea"}, delay=0.5),
+            Act("start", "RabbitMQ", after="PUT /orders/2"),
+            Act("start", "worker 1"),
+        ),
+        name="many_machines/broker_killed",
+        processes=("app",),
+        options=_ONE_PROCESS,
+        until="order 1 done",
+    ),
+    Scene(
+        "many_machines/app",
+        (Request("PUT", "/orders/1", {"item": "refused"}),),
+        name="many_machines/refused",
+        processes=("app", "worker 1"),
+        options=_ONE_PROCESS,
+        until="order 1 started",
+        nth=3,
+    ),
+    Scene(
+        "many_machines/app",
+        (
+            Request("PUT", "/orders/1", {"item": "deadly"}),
+            Request("PUT", "/orders/2", {"item": "slow"}, after="order 1 started"),
+        ),
+        name="many_machines/deadly",
+        processes=("app", "worker 1"),
+        options=_ONE_PROCESS,
+        until="order 2 done",
+        varies=("send_receipt(2)",),
+    ),
+    _worker_killed("celery", LONGEST_JOB="5"),
+    _with_defaults("celery", module="bench.celery_defaults"),
+    _worker_killed("arq", LONGEST_JOB="5"),
+    _with_defaults("arq"),
+    _worker_killed("dramatiq"),
+    _worker_killed("rq"),
+    _with_defaults("rq", RETRIES="0"),
+    _worker_killed("with_postgresql", DEAD_AFTER="3", RESCUE="* * * * * */2"),
+    _with_defaults("with_postgresql", RESCUE="0 0 1 1 *"),
+    Scene(
+        "durable_on_one_machine/jobs_table",
+        (
+            Request("POST", "/orders/1/slow"),
+            Act("SIGKILL", "app", after="order 1 started", delay=0.3),
+            Act("start", "app"),
+        ),
+        name="durable_on_one_machine/killed",
+        processes=("app",),
+        env=(("LEASE", "2"),),
+        jobs=("send_receipt",),
+        until="order 1 done",
+    ),
+    Scene(
+        "what_is_lost/background_tasks",
+        (
+            Request("POST", "/orders/1/slow"),
+            Act("SIGKILL", "app", after="order 1 started", delay=1),
+            Act("start", "app"),
+            Request("POST", "/orders/2/tea"),
+        ),
+        name="what_is_lost/killed",
+        processes=("app",),
+        jobs=("send_receipt",),
+        until="order 2 done",
+    ),
+    _stopped("SIGTERM", "def"),
+    _stopped("SIGTERM", "create-task"),
+    _stopped("SIGINT", "create-task"),
+    _stopped("SIGTERM", "def", *_LIMIT, name="limit_def"),
+    _stopped("SIGTERM", "async-def", *_LIMIT, name="limit_async_def"),
+    Scene(
+        "schedules/nightly",
+        (Request("GET", "/next-digest"),),
+        name="schedules/two_workers",
+        processes=("app 1", "app 2"),
+        jobs=("refresh_prices",),
+        varies=("refresh_prices()",),
+        until="refresh_prices",
+        nth=6,
     ),
 ]
 

@@ -181,9 +181,10 @@ def test_a_database_that_fails_is_tried_again(start: Start, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_two_workers_share_the_jobs_and_run_none_twice(start: Start):
+def test_two_workers_share_the_jobs_and_run_none_twice(tmp_path: Path):
     """Two workers share the jobs: each job is claimed by one of them."""
-    with start("--workers", "2") as server:
+    settings = {"DATABASE": str(tmp_path / "db")}  # a lease that no commit outlasts
+    with serve(TARGET, "--workers", "2", env=settings) as server:
         server.wait_for("Application startup complete", nth=2)
         for number in range(1, 41):
             place(server, number)

@@ -176,14 +176,14 @@ def test_a_job_that_blocks_the_loop_stops_its_own_heartbeat(
 def test_a_job_that_hangs_is_ended_at_its_limit_and_begun_five_times(
     jobs: dict[str, str],
 ):
-    """A heartbeat says that the worker lives, not that the job gets on. What hangs is ended at the limit, here 0.2 seconds, and begun again when the lease is over, five times in all. Then it is late, for somebody to look at, and the others go on."""
-    with serve(CLAIMS, env=jobs | {"LIMIT": "0.2", "LEASE": "0.5"}) as server:
+    """A heartbeat says that the worker lives, not that the job gets on. What hangs is ended at the limit, here a second, and begun again when the lease is over, five times in all. Then it is late, for somebody to look at, and the others go on."""
+    with serve(CLAIMS, env=jobs | {"LIMIT": "1", "LEASE": "0.5"}) as server:
         place(server, 1, 60)
         server.wait_for("order-1 started", nth=5)
         hangs = [{"id": 1, "key": "order-1", "attempts": 5}]
         ask_until(partial(late, server), lambda now: now == hangs, 30)
         for order in range(2, 12):
-            place(server, order)
+            place(server, order, 0)
         server.wait_for(r"order-\d+ done", nth=10)
         assert started(server)[1] == 5
 

@@ -9,26 +9,25 @@ import pytest
 
 from bench import __main__ as bench
 from bench import latency
-from recording import model
+from recording import model, processes
 from recording.figure import draw, story
 from recording.model import RECORDINGS, Freeze, Recording, load, path_of
 from recording.shape import differences
-from runner.performing import perform, target_of
 from runner.scenes import SCENES
-from tests.services import settings_of
+from tests.scenes import differences_of_another_run, scenes
 from workshop.pages import DOCS, page_of
 
 every_scene = pytest.mark.parametrize("name", SCENES)
+OF_ONE = [name for name, scene in SCENES.items() if not scene.processes]
+OF_SEVERAL = [name for name, scene in SCENES.items() if scene.processes]
 
 
 @pytest.mark.slow
-@every_scene
+@scenes(lambda needs: needs.service != "rabbitmq")
 def test_a_scene_performed_again_has_the_shape_of_its_recording(
     name: str, tmp_path: Path
 ):
-    settings = settings_of(target_of(SCENES[name]), tmp_path)
-    now = perform(SCENES[name], settings).run
-    found = differences(now, load(Recording, name).run)
+    found = differences_of_another_run(name, tmp_path)
     assert not found, "\n".join(
         [*found, f"if intended: make record SCENE={name} ACCEPT=1"]
     )
@@ -109,7 +108,7 @@ def test_a_recording_is_kept_and_loaded_as_it_was(monkeypatch, tmp_path):
     assert load(Recording, "page/example") == recording
 
 
-@every_scene
+@pytest.mark.parametrize("name", OF_ONE)
 def test_a_figure_has_a_bar_for_every_wait_and_function_in_its_lane(name: str):
     run = load(Recording, name).run
     svg = ElementTree.fromstring(draw(run))
@@ -157,3 +156,73 @@ def test_a_time_for_which_the_process_is_frozen_is_shown_and_told():
     run.freezes = [Freeze(0.5, 2.5)]
     assert ">frozen</text>" in draw(run)
     assert "The process is frozen from 0.5 s to 2.5 s." in story(run)
+
+
+@pytest.mark.parametrize("name", OF_SEVERAL)
+def test_a_figure_of_several_processes_has_a_lane_for_each_and_a_mark_for_its_end(
+    name: str,
+):
+    run = load(Recording, name).run
+    svg = ElementTree.fromstring(processes.draw(run))
+    shown = {
+        kind: [text.text or "" for text in svg.iter() if text.get("class") == kind]
+        for kind in ("lane", "mark", "name")
+    }
+    assert {*shown["lane"]} == {life.process for life in run.lives}
+    ends = [life for life in run.lives if life.end is not None]
+    assert sum("✕" in mark for mark in shown["mark"]) == len(ends)
+    for call in run.calls:
+        assert any(text.startswith(call.job) for text in shown["name"])
+    torn = [bar for bar in svg.iter() if "torn" in bar.get("class", "").split()]
+    assert len(torn) == sum(call.torn for call in run.calls)
+
+
+def test_a_job_that_waits_again_is_joined_to_its_first_attempt():
+    run = load(Recording, "many_machines/worker_killed").run
+    [first, again] = processes.waits(run)
+    assert first.start < first.end == run.calls[0].start
+    assert again.start == run.calls[0].end
+    assert again.end == run.calls[1].start
+    assert processes.draw(run).count('"hop back"') == 1
+    assert "(1.01 s ✕ cut off), then runs in worker 2" in processes.story(
+        replace(
+            run,
+            calls=[replace(run.calls[0], end=run.calls[0].start + 1.01), run.calls[1]],
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda run: run.calls.pop(), "send_receipt(1) runs in worker 1"),
+        (lambda run: setattr(run.calls[0], "torn", False), "and ends well"),
+        (lambda run: setattr(run.calls[1], "process", "worker 1"), "in worker 1"),
+        (lambda run: run.lives.pop(), "the start of worker 2 is missing"),
+        (lambda run: setattr(run.lives[2], "signal", ""), "SIGKILL to worker 1"),
+        (lambda run: setattr(run.exchanges[0], "status", 503), "answered with 503"),
+    ],
+    ids=["one attempt", "not cut off", "same worker", "no other", "no kill", "refused"],
+)
+def test_another_fate_of_a_job_is_told_in_words(spoil, words):
+    kept, now = (load(Recording, "many_machines/worker_killed").run for _ in range(2))
+    assert differences(now, kept) == []
+    spoil(now)
+    assert any(words in sentence for sentence in differences(now, kept))
+
+
+def test_of_many_jobs_the_figure_shows_how_many_wait_and_run():
+    run = load(Recording, "many_machines/worker_killed").run
+    jobs = [f"send_receipt({n})" for n in range(1000)]
+    run.queued = [model.Queued(job, n / 1000, "app") for n, job in enumerate(jobs)]
+    run.calls = [
+        replace(run.calls[1], job=job, start=1 + n / 500, end=1.05 + n / 500)
+        for n, job in enumerate(jobs)
+    ]
+    run.exchanges = run.exchanges * 1000
+    figure = processes.draw(run)
+    assert "1000 requests → 1000 times 202" in figure
+    assert "1000 jobs; at most 1000 wait at once" in figure
+    assert ">1000 jobs</text>" in figure
+    assert figure.count("<") < 120
+    assert "the jobs 1000 run once" in processes.story(run)

@@ -8,8 +8,9 @@ recording fails the build. Under a `timeline` stands the Run button, if there is
 from markdown import Markdown
 
 from button import markup
-from recording.figure import draw
-from recording.model import Recording
+from recording import figure as one_process
+from recording import processes
+from recording.model import Recording, Run
 from theme.fences import fence, figure, recorded
 
 
@@ -25,3 +26,8 @@ def timeline(name: str, _: Markdown) -> str:
 def glance(name: str, _: Markdown) -> str:
     """The figure of a scene, and nothing else."""
     return figure(draw(recorded(Recording, name).run), "")
+
+
+def draw(run: Run) -> str:
+    """The figure of a run, of one process or of several."""
+    return processes.draw(run) if run.lives else one_process.draw(run)

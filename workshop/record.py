@@ -59,7 +59,7 @@ def record(name: str, accept: bool) -> bool:
         save(name, now)
         return True
     kept = load(Recording, name)
-    changed = differences(now.run, kept.run)
+    changed = differences(now.run, kept.run, now.scene.varies)
     print("ANOTHER SHAPE" if changed else "the same shape")
     for sentence in changed:
         print(f"  {sentence}")

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 async def send_receipt(order: str) -> None:
     print(f"send_receipt: {order} started")
-    await asyncio.sleep(0.2)  # stands in for a mail server
+    await asyncio.sleep(2 if order == "slow" else 0.2)  # stands in for a mail server
     print(f"send_receipt: {order} done")
 
 

@@ -7,10 +7,11 @@ import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import aio_pika
 import httpx
@@ -275,30 +276,15 @@ def test_1000_jobs_and_every_kill_lose_none(
     rabbitmq: Service, settings: dict[str, str], postgresql: str
 ):
     """1000 orders from clients that ask again until they get `202`. Meanwhile `SIGKILL` to a worker, to the app, and at last to app, workers and RabbitMQ at once. When all are back, each order has its receipt. Some jobs were started twice, at most the ten that a worker holds at each kill; the row says `sent` once."""
-    engine = create_engine(postgresql, poolclass=NullPool)
     settings |= {"DATABASE": postgresql}
     current: list[Server] = []
-
-    def insist(number: int) -> None:
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
-            try:
-                order = f"{current[-1].url}/orders/{number}"
-                if client.put(order, json={"item": "tea"}).status_code == 202:
-                    return
-            except httpx.TransportError:
-                pass
-            time.sleep(0.1)
-        raise AssertionError(f"order {number} was not taken")
-
     lives: list[Server] = []
     receipts = Receipts()
-    client = new_client(timeout=30, limits=httpx.Limits(max_connections=AT_ONCE))
-    with client, ThreadPoolExecutor(AT_ONCE) as clients:
+    with PatientClients(current) as clients:
         with serve(APP, env=settings) as app, a_worker(settings) as first:
             current.append(app)
             lives.append(first)
-            answers = [clients.submit(insist, n) for n in range(1, 1001)]
+            answers = [clients.submit(clients.insist, n) for n in range(1, 1001)]
             first.wait_for("receipt: order .* done", nth=100, timeout=60)
             first.kill()
             with a_worker(settings) as second:
@@ -316,13 +302,45 @@ def test_1000_jobs_and_every_kill_lose_none(
             lives.append(third)
             for answer in answers:
                 answer.result()
-            with engine.connect() as connection:  # each query sees what is new
-                connection.execution_options(isolation_level="AUTOCOMMIT")
-                query = text("select count(*) from orders where receipt = 'sent'")
-                ask_until(lambda: connection.scalar(query), lambda n: n == 1000, 60)
+            wait_for_sent(postgresql, 1000)
     assert set(receipts.said(lives, "done")) == set(range(1, 1001))
     twice = [n for n, times in receipts.said(lives, "started").items() if times > 1]
     assert len(twice) <= 3 * 10
+
+
+class PatientClients(ThreadPoolExecutor):
+    """Clients that ask the last of these servers, again and again."""
+
+    def __init__(self, current: list[Server]) -> None:
+        super().__init__(AT_ONCE)
+        self._current = current
+        limits = httpx.Limits(max_connections=AT_ONCE)
+        self._client = new_client(timeout=30, limits=limits)
+
+    def __exit__(self, *failed: Any) -> None:
+        """Wait for what they ask, and close their connections."""
+        super().__exit__(*failed)
+        self._client.close()
+
+    def insist(self, number: int) -> None:
+        """Place an order until it is taken. Fails if it is not within 90 seconds."""
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            order = f"{self._current[-1].url}/orders/{number}"
+            with suppress(httpx.TransportError):
+                if self._client.put(order, json={"item": "tea"}).status_code == 202:
+                    return
+            time.sleep(0.1)
+        raise AssertionError(f"order {number} was not taken")
+
+
+def wait_for_sent(postgresql: str, count: int) -> None:
+    """Wait until so many orders say that their receipt is sent."""
+    engine = create_engine(postgresql, poolclass=NullPool)
+    with engine.connect() as connection:  # each query sees what is new
+        connection.execution_options(isolation_level="AUTOCOMMIT")
+        query = text("select count(*) from orders where receipt = 'sent'")
+        ask_until(lambda: connection.scalar(query), lambda n: n == count, 60)
 
 
 def test_a_job_that_the_worker_does_not_know_is_gone(

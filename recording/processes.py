@@ -1,0 +1,405 @@
+"""Draws a run of several processes: who had which job when, and who was killed.
+
+A lane for each process, from its start to its end; between the app and the workers the
+queue, where a job is a thin bar for as long as it waits. A line leads from what was asked
+for to the wait, from the wait to the worker, and from a worker that was killed or failed
+back to the next wait.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from xml.etree.ElementTree import Element, SubElement, tostring
+
+from recording.figure import FOOT, and_, axis, band, canvas, css, percent, seconds, text
+from recording.model import Call, Life, Run
+from recording.watching import CLIENT_WAITS
+
+_HEAD, _ROW, _BAR, _FEW, _TICK = 27, 29, 10, 12, 5
+"""Heights in pixels: a lane's name and its process's life, a row, the bar in it; how many
+rows there are at most, and the height of one of more."""
+
+_NAME, _LETTER = 0.24, 0.023
+"""Parts of the width on a small screen: a lane's name, and a letter of a label."""
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A job in the queue, until a worker takes it or the scene is over."""
+
+    job: str
+    start: float
+    end: float | None
+    again: bool
+    """Whether a worker has had it before."""
+
+
+def waits(run: Run) -> list[Wait]:
+    """Each wait of each job: from its placing to its start, and from an end to the next.
+
+    What was taken and is not given out again waits no more: it is done, or lost.
+    """
+    found = []
+    for job in dict.fromkeys(placed.job for placed in run.queued):
+        starts = [call.start for call in run.calls if call.job == job]
+        ends = sorted(call.end for call in run.calls if call.job == job)
+        placed = min(each.time for each in run.queued if each.job == job)
+        found.append(Wait(job, placed, starts[0] if starts else None, again=False))
+        found += [
+            Wait(job, end, start, again=True)
+            for end, start in zip(ends, starts[1:], strict=False)
+            if start > end
+        ]
+    return found
+
+
+def draw(run: Run) -> str:
+    """The figure of a run of several processes, as an SVG element."""
+    drawing = _Drawing(run)
+    return tostring(drawing.svg, encoding="unicode")
+
+
+def lanes(run: Run) -> list[str]:
+    """The names of the processes, from the top: apps, the queue, workers and others."""
+    names = list(dict.fromkeys(life.process for life in run.lives))
+    if run.queue not in names and waits(run):
+        names.append(run.queue)
+    return sorted(names, key=lambda name: (not is_app(name), name != run.queue))
+
+
+def is_app(name: str) -> bool:
+    """Whether a process of that name answers requests."""
+    return name.startswith("app")
+
+
+class _Drawing:
+    """The picture as it grows from the top to the bottom."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._whole = run.over * 1.01
+        self._y = 0
+        self._waits = waits(run)
+        self._rows: dict[str, int] = {}
+        """Where the wait of a job is drawn."""
+        self._asked: dict[str, int] = {}
+        """Where the request that placed a job is drawn."""
+        self._parts = Element("g")
+        for name in lanes(run):
+            self._lane(name)
+        self.svg = canvas(story(run), self._y + FOOT)
+        axis(self.svg, self._whole, self._y)
+        self.svg.extend(self._parts)
+
+    def _calls(self, name: str) -> list[Call]:
+        return [call for call in self._run.calls if call.process == name]
+
+    def _lane(self, name: str) -> None:
+        top = self._y
+        text(self._parts, 0, top + 14, name, "lane")
+        for life in self._run.lives:
+            if life.process == name:
+                self._life(life)
+        self._y += _HEAD
+        if name == self._run.queue:
+            self._queue()
+        if is_app(name) and name == lanes(self._run)[0]:
+            self._requests(name)
+        self._ran(name)
+        for freeze in self._run.freezes:
+            if freeze.process == name:
+                at = freeze.start / self._whole, freeze.end / self._whole
+                band(self._parts, *at, self._y - top, "frozen", top)
+
+    def _life(self, life: Life) -> None:
+        """A line from its start to its end, dashed until it was ready."""
+        end = self._run.over if life.end is None else life.end
+        y = str(self._y + 20)
+        for start, to, looks in (
+            (life.start, life.ready, "life begins"),
+            (life.ready, end, "life"),
+        ):
+            if to > start:
+                at = {"x1": self._at(start), "x2": self._at(to), "y1": y, "y2": y}
+                SubElement(self._parts, "line", {"class": looks, **at})
+        self._marks(life)
+
+    def _marks(self, life: Life) -> None:
+        """What began a life and what ended it, beside its line or above it."""
+        mine = [x for x in self._run.lives if x.process == life.process]
+        number = mine.index(life)
+        successor = mine[number + 1] if life is not mine[-1] else None
+        if life.start and not number:
+            self._mark(life.start, "started", before=True)
+        if life.end is None:
+            return
+        late = life.end - life.signalled > self._whole / 50
+        words = "✕ ended" if late else f"✕ {life.signal}"
+        if successor:
+            words += " ↻ started again"
+        self._mark(life.end, words, above=bool(successor))
+        if late:
+            x = self._at(life.signalled)
+            at = {"x1": x, "x2": x, "y1": str(self._y + 15), "y2": str(self._y + 25)}
+            SubElement(self._parts, "line", {"class": "life", **at})
+            part = life.signalled / self._whole
+            text(self._parts, part, self._y + 14, life.signal, "mark", "middle")
+
+    def _mark(
+        self, time: float, words: str, *, before: bool = False, above: bool = False
+    ) -> None:
+        x = time / self._whole
+        beside = not above and (x > 0.4 if before else _NAME < x < 0.7)
+        y = self._y + (24 if beside else 14)
+        if beside:
+            anchor = "end" if before else "start"
+        else:
+            anchor = "end" if x > 0.5 else "start"
+            x = x if x > 0.5 else max(x, _NAME)
+        text(self._parts, x, y, f" {words} " if beside else words, "mark", anchor)
+
+    def _requests(self, name: str) -> None:
+        exchanges = self._run.exchanges
+        if len(exchanges) > _FEW:
+            ends = [(e.sent, e.received or self._run.over, "") for e in exchanges]
+            answers = Counter(e.error or str(e.status) for e in exchanges)
+            said = and_([f"{count} times {what}" for what, count in answers.items()])
+            self._ticks(ends, f"{len(exchanges)} requests → {said}", CLIENT_WAITS)
+            return
+        for exchange in exchanges:
+            ended = exchange.received or self._run.over
+            label = f"{exchange.method} {exchange.path} → "
+            label += f"{exchange.error or exchange.status} "
+            label += f"after {seconds(ended - exchange.sent)}"
+            looks = "failed" if exchange.error else ""
+            self._name(exchange.sent, ended, label)
+            self._bar(exchange.sent, ended, CLIENT_WAITS, looks)
+            for placed in self._run.queued:
+                if placed.process == name and exchange.sent <= placed.time <= ended:
+                    self._asked.setdefault(placed.job, self._y + 16)
+            self._y += _ROW
+
+    def _queue(self) -> None:
+        jobs = list(dict.fromkeys(wait.job for wait in self._waits))
+        if len(jobs) > _FEW:
+            self._waiting()
+            return
+        for job in jobs:
+            times = []
+            for wait in [wait for wait in self._waits if wait.job == job]:
+                end = self._run.over if wait.end is None else wait.end
+                times.append("on" if wait.end is None else seconds(end - wait.start))
+                self._bar(wait.start, end, "", "waits", 4)
+            first = next(wait.start for wait in self._waits if wait.job == job)
+            told = ", then ".join(times) if len(times) < 3 else f"{len(times)} times"
+            self._name(first, first, f"{job} waits {told}")
+            self._rows[job] = self._y + 18
+            if job in self._asked:
+                placed = min(p.time for p in self._run.queued if p.job == job)
+                self._hop(placed, self._asked[job], self._rows[job])
+            self._y += _ROW
+
+    def _waiting(self) -> None:
+        """How many jobs wait, over time."""
+        steps = sorted(
+            [(wait.start, 1) for wait in self._waits]
+            + [(wait.end, -1) for wait in self._waits if wait.end is not None]
+        )
+        count, most, points = 0, 0, [(0.0, 0)]
+        for time, step in steps:
+            count += step
+            most = max(most, count)
+            points.append((time, count))
+        points.append((self._run.over, count))
+        label = f"{len({w.job for w in self._waits})} jobs; at most {most} wait at once"
+        text(self._parts, 0, self._y + 12, label, "name")
+        height = _ROW + 8
+        path = f"M0 {height}"
+        for (_, before), (time, after) in pairwise(points):
+            x = round(1000 * time / self._whole)
+            for number in dict.fromkeys((before, after)):
+                path += f"L{x} {round(height * (1 - number / most))}"
+        path += f"L{round(1000 * self._run.over / self._whole)} {height}Z"
+        self._stretched(height, path, "bar waits")
+
+    def _ran(self, name: str) -> None:
+        calls = self._calls(name)
+        if len(calls) > _FEW:
+            ends = [(c.start, c.end, "torn" if c.torn else "") for c in calls]
+            torn = sum(call.torn for call in calls)
+            label = f"{len(calls)} jobs" + (f", {torn} cut off" if torn else "")
+            self._ticks(ends, label, calls[0].lane)
+            return
+        for job in dict.fromkeys(call.job for call in calls):
+            mine = [call for call in calls if call.job == job]
+            first = next(call for call in self._run.calls if call.job == job)
+            again = "" if mine[0] is first else " again"
+            self._name(mine[0].start, mine[-1].end, f"{job}{again} · {outcomes(mine)}")
+            for call in mine:
+                looks = "torn" if call.torn else "failed" if call.error else ""
+                self._bar(call.start, call.end, call.lane, looks)
+                self._join(call)
+            self._y += _ROW
+
+    def _join(self, call: Call) -> None:
+        """Lines between a call and the wait before it, and the one after it."""
+        if row := self._rows.get(call.job):
+            self._hop(call.start, row, self._y + 16)
+            if any(w.start == call.end and w.job == call.job for w in self._waits):
+                self._hop(call.end, row, self._y + 16, "hop back")
+
+    def _bar(
+        self,
+        start: float,
+        end: float,
+        lane: str,
+        looks: str = "",
+        height: int = _BAR,
+    ) -> None:
+        shape = {
+            "class": " ".join(filter(None, ["bar", css(lane), looks])),
+            "x": self._at(start),
+            "y": str(self._y + 16),
+            "height": str(height),
+            "rx": "2",
+        }
+        short = (end - start) / self._whole < 0.01  # seen however short it is
+        width = "3" if short else percent(end - start, self._whole)
+        SubElement(self._parts, "rect", {**shape, "width": width})
+
+    def _name(self, start: float, end: float, label: str) -> None:
+        """Words above a bar, so that they fit into the figure on a small screen."""
+        x, right = start / self._whole, end / self._whole
+        wide = len(label) * _LETTER
+        if x + wide <= 1 or wide > 1:
+            text(self._parts, x if wide <= 1 else 0, self._y + 12, label, "name")
+        else:
+            right = right if right >= wide else 1
+            text(self._parts, right, self._y + 12, label, "name", "end")
+
+    def _hop(self, time: float, above: int, below: int, looks: str = "hop") -> None:
+        x = self._at(time)
+        at = {"x1": x, "x2": x, "y1": str(above), "y2": str(below)}
+        self._parts.insert(0, Element("line", {"class": looks, **at}))  # behind words
+
+    def _ticks(
+        self, ends: Sequence[tuple[float, float, str]], label: str, lane: str
+    ) -> None:
+        """Many bars, below each other where they overlap, without their names."""
+        text(self._parts, 0, self._y + 12, label, "name")
+        rows: list[float] = []
+        paths = defaultdict[str, str](str)
+        for start, end, looks in sorted(ends):
+            row = next((n for n, until in enumerate(rows) if until <= start), len(rows))
+            rows[row : row + 1] = [end]
+            x = round(1000 * start / self._whole)
+            width = max(2, round(1000 * (end - start) / self._whole))
+            paths[looks] += f"M{x} {_TICK * row}h{width}v{_TICK - 1}h-{width}z"
+        height = _TICK * len(rows)
+        y = self._y
+        for looks, path in paths.items():
+            words = filter(None, ["bar", css(lane), looks])
+            self._y = y
+            self._stretched(height, path, " ".join(words))
+
+    def _stretched(self, height: int, path: str, looks: str) -> None:
+        """A path that is as wide as the figure: its width is 1000."""
+        frame = {
+            "y": str(self._y + 16),
+            "width": "100%",
+            "height": str(min(height, _ROW + 8)),
+            "viewBox": f"0 0 1000 {height}",
+            "preserveAspectRatio": "none",
+        }
+        inner = SubElement(self._parts, "svg", frame)
+        SubElement(inner, "path", {"class": looks, "d": path})
+        self._y += 16 + int(frame["height"]) + 4
+
+    def _at(self, time: float) -> str:
+        return percent(time, self._whole)
+
+
+def story(run: Run) -> str:
+    """What the figure shows, in at most three sentences."""
+    parts = []
+    answers = Counter(
+        f"{e.method} {e.path} with {e.error or e.status}" for e in run.exchanges
+    )
+    if len(answers) > 3:
+        statuses = Counter(str(e.error or e.status) for e in run.exchanges)
+        counts = [f"{count} with {status}" for status, count in statuses.items()]
+        parts.append(f"Of {len(run.exchanges)} requests the app answers {and_(counts)}")
+    else:
+        parts.append(f"The app answers {and_(list(answers))}")
+    changes = [
+        (life.start, f"{_the(life.process)} is started after {seconds(life.start)}")
+        for life in run.lives
+        if life.start
+    ]
+    for life in run.lives:
+        if life.end is not None:
+            told = f"{_the(life.process)} gets {life.signal} "
+            told += f"after {seconds(life.signalled)}"
+            if life.signal != "SIGKILL":
+                told += f" and ends after {seconds(life.end)}"
+            changes.append((life.signalled, told))
+    for f in run.freezes:
+        told = f"{_the(f.process)} is frozen for {seconds(f.end - f.start)}"
+        changes.append((f.start, told))
+    if changes:
+        parts.append(and_([words for _, words in sorted(changes)]))
+    parts.append(_jobs(run))
+    return (
+        ". ".join(
+            part.replace("the ", "The ", 1) if part.startswith("the ") else part
+            for part in parts
+        )
+        + "."
+    )
+
+
+def _the(process: str) -> str:
+    return f"the {process}" if process == "app" else process
+
+
+def _jobs(run: Run) -> str:
+    attempts = defaultdict[str, list[Call]](list)
+    for call in run.calls:
+        attempts[call.job].append(call)
+    names = list(dict.fromkeys([p.job for p in run.queued] + list(attempts)))
+    if len(names) > 3:
+        ran = Counter(len(attempts[name]) for name in names)
+        words = {0: "do not run", 1: "run once", 2: "run twice"}
+        return "Of the jobs " + and_(
+            [f"{n} {words.get(k, f'run {k} times')}" for k, n in sorted(ran.items())]
+        )
+    told = []
+    for name in names:
+        runs = []
+        for process in dict.fromkeys(call.process for call in attempts[name]):
+            mine = [call for call in attempts[name] if call.process == process]
+            runs.append(
+                f"runs in {_the(process)} from {seconds(mine[0].start)} "
+                f"to {seconds(mine[-1].end)} ({outcomes(mine)})"
+            )
+        told.append(f"{name} {', then '.join(runs) or 'does not run'}")
+    return "; ".join(told)
+
+
+def outcomes(calls: Sequence[Call]) -> str:
+    """How attempts at a job ended, one after another, in a few words."""
+    if len(calls) == 1:
+        took = seconds(calls[0].end - calls[0].start)
+        return f"{took} ✕ {_end(calls[0])}" if _end(calls[0]) else took
+    parts = []
+    for end, group in groupby(calls, key=_end):
+        mine = list(group)
+        took = seconds(mine[0].end - mine[0].start)
+        times = f" {len(mine)} times" if len(mine) > 1 else ""
+        parts.append(f"✕ {end}{times}" if end else times.strip() or took)
+    return ", then ".join(parts)
+
+
+def _end(call: Call) -> str:
+    return "cut off" if call.torn else call.error or ""

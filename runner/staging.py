@@ -1,0 +1,303 @@
+"""Performs a scene of several processes: app, workers, the broker between them."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from signal import Signals
+
+import psutil
+
+from recording.model import (
+    Act,
+    Exchange,
+    Freeze,
+    Life,
+    Queued,
+    Request,
+    Run,
+    Scene,
+    read,
+)
+from recording.watching import Event, calls, since
+from runner import process, services
+from runner.clients import exchange, new_client
+from runner.needs import Needs, needs_of, prepare, start_worker
+from runner.process import ROOT, Server, ServerError, serve
+from runner.services import Service
+
+_LAST = 200.0
+"""Seconds until a scene is over at the latest: a queue may look for dead workers rarely."""
+_WATCHED = Path(__file__).parent / "watched_site"
+QUEUES = {"rabbitmq": "RabbitMQ", "redis": "Redis", "postgresql": "PostgreSQL"}
+"""What a service is called in a figure."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a scene is performed: a service with nothing in it, and the settings for it."""
+
+    service: Service | None
+    env: Mapping[str, str]
+
+
+@contextmanager
+def place_of(scene: Scene) -> Iterator[Place]:
+    """A service of its own, if the scene needs one, until the end of the block."""
+    needs = needs_of(target_of(scene))
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        service = None
+        if needs.service:
+            data = Path(folder, "service")
+            data.mkdir()
+            service = getattr(services, needs.service)(data)
+            stack.callback(service.kill)
+            service.start()
+        yield Place(service, needs.settings(service, Path(folder)))
+
+
+def target_of(scene: Scene) -> str:
+    """What uvicorn takes, of the example itself."""
+    return f"examples.{scene.example.replace('/', '.')}:app"
+
+
+def perform(scene: Scene, place: Place) -> Run:
+    """Start its processes, do its steps, and say what happened until it was over."""
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        events = Path(folder, "events")
+        events.touch()
+        stage = _Stage(scene, place, events, stack)
+        for name in scene.processes:
+            stage.start(name)
+        exchanges = stage.follow(scene.steps)
+        stage.wait_for(scene.until, scene.nth, _LAST)
+        stage.wait_for_the_end_of_what_runs()
+        over = time.time()
+        stack.close()
+        seen = [event for event in stage.seen() if event.time < over]
+        return stage.run(seen, exchanges, over)
+
+
+class _Stage:
+    """The processes of a scene, and what was done to them."""
+
+    def __init__(
+        self, scene: Scene, place: Place, events: Path, stack: ExitStack
+    ) -> None:
+        self._scene, self._place, self._stack = scene, place, stack
+        self._needs: Needs = needs_of(target_of(scene))
+        self._target = scene.module + ":app" if scene.module else target_of(scene)
+        packages = place.env.get("PYTHONPATH", "")
+        path = [str(_WATCHED), str(ROOT), *([packages] if packages else [])]
+        self._env = {
+            **place.env,
+            **dict(scene.env),
+            "EVENTS": str(events),
+            "PYTHONPATH": ":".join(path),
+        }
+        self._events = events
+        self._servers: dict[str, Server] = {}
+        self._all: list[Server] = []
+        self._gone: dict[int, float] = {}
+        """Processes that have ended by themselves in the middle of a job, and when."""
+        self._lives: list[Life] = []
+        self._freezes: list[Freeze] = []
+        self._threads = stack.enter_context(ThreadPoolExecutor())
+        self._queue = QUEUES.get(self._needs.service, "")
+        if place.service:
+            now = time.time()
+            self._lives.append(Life(self._queue, now, now))
+        prepare(self._needs, self._module, self._env | {"PROCESS": "prepare"})
+
+    @property
+    def _module(self) -> str:
+        return self._target.partition(":")[0]
+
+    def start(self, name: str) -> None:
+        """Start the process of that name; return when it is ready."""
+        begin = time.time()
+        if name == self._queue:
+            assert self._place.service
+            self._place.service.start()
+        else:
+            self._servers[name] = self._stack.enter_context(self._starting(name))
+            self._all.append(self._servers[name])
+        self._lives.append(Life(name, begin, time.time()))
+
+    def _starting(self, name: str) -> AbstractContextManager[Server]:
+        env = self._env | {"PROCESS": name}
+        if name.startswith("app"):
+            return serve(self._target, *self._scene.app_options, env=env)
+        return start_worker(self._needs, self._module, env, *self._scene.options)
+
+    def follow(self, steps: tuple[Request | Act, ...]) -> list[Exchange]:
+        """Do one step after another; what the clients saw."""
+        exchanges: list[Future[Exchange]] = []
+        for step in steps:
+            self.wait_for(step.after, step.nth)
+            time.sleep(step.delay)
+            if isinstance(step, Request):
+                url = next(iter(self._servers.values())).url  # the first app's
+                client = self._stack.enter_context(new_client(base_url=url, timeout=30))
+                number = len(exchanges)
+                exchanges.append(self._threads.submit(exchange, client, number, step))
+            else:
+                self._do(step)
+        return [each.result() for each in exchanges]
+
+    def _do(self, act: Act) -> None:
+        if act.does == "start":
+            self.start(act.process)
+            return
+        if act.does == "freeze":
+            self._threads.submit(self._freeze, act)
+            return
+        life = self._life(act.process)
+        life.signal, life.signalled = act.does, time.time()
+        now = life.signalled
+        if act.process == self._queue:
+            assert self._place.service
+            self._place.service.kill()
+            life.end = now
+            return
+        server = self._servers[act.process]
+        if act.does == "SIGKILL":
+            server.kill()
+            life.end = now
+        else:
+            server.process.send_signal(Signals[act.does])
+            self._threads.submit(self._note_end, server, life)
+
+    def _note_end(self, server: Server, life: Life) -> None:
+        server.wait()
+        life.end = time.time()
+
+    def _life(self, name: str) -> Life:
+        return next(life for life in reversed(self._lives) if life.process == name)
+
+    def _freeze(self, act: Act) -> None:
+        frozen: Service | Server | None = self._servers.get(act.process)
+        if act.process == self._queue:
+            frozen = self._place.service
+        assert frozen, act.process
+        begin = time.time()
+        with frozen.frozen():
+            time.sleep(act.lasts)
+        self._freezes.append(Freeze(begin, time.time(), act.process))
+
+    def wait_for(self, pattern: str, nth: int, patience: float | None = None) -> None:
+        """Wait until the processes have printed it so often, all together.
+
+        Raises `ServerError` with what they have printed if they do not.
+        """
+        deadline = time.monotonic() + (patience or process.PATIENCE)
+        while pattern and self._printed(pattern) < nth:
+            if time.monotonic() > deadline:
+                told = "\n".join(server.transcript() for server in self._all)
+                raise ServerError(f"not printed {nth} times: {pattern}, but\n{told}")
+            time.sleep(0.01)
+
+    def wait_for_the_end_of_what_runs(self) -> None:
+        """Wait until no job runs in a process that lives. Raises `ServerError` if one goes on."""
+        deadline = time.monotonic() + process.PATIENCE
+        while running := self._running():
+            if time.monotonic() > deadline:
+                raise ServerError(f"still running: {', '.join(running)}")
+            time.sleep(0.01)
+
+    def _running(self) -> list[str]:
+        seen = self.seen()
+        ended = {event.id for event in seen if event.kind == "end"}
+        killed = self._ends(seen)
+        running = [
+            event
+            for event in seen
+            if event.kind == "start"
+            and self._is_shown(event, seen)
+            and event.id not in ended
+            and event.pid not in killed
+        ]
+        for event in running:
+            if not psutil.pid_exists(event.pid):
+                last = max(each.time for each in seen if each.pid == event.pid)
+                self._gone[event.pid] = last
+        ending = [life.process for life in self._lives if life.signal and not life.end]
+        return ending + [event.job for event in running if event.pid not in self._gone]
+
+    def _is_shown(self, event: Event, seen: list[Event]) -> bool:
+        if self._scene.jobs:
+            return event.function in self._scene.jobs
+        return any(e.kind == "queued" and e.job == event.job for e in seen)
+
+    def seen(self) -> list[Event]:
+        """What has happened so far in all processes."""
+        lines = self._events.read_text().splitlines()
+        return [read(Event, json.loads(line)) for line in lines]
+
+    def _printed(self, pattern: str) -> int:
+        return sum(
+            len(re.findall(pattern, line.text))
+            for server in self._all
+            for line in server.lines
+        )
+
+    def run(self, seen: list[Event], exchanges: list[Exchange], over: float) -> Run:
+        """What happened, in seconds from the sending of the first request."""
+        begin = exchanges[0].sent
+        for each in exchanges:
+            each.sent = since(begin, each.sent)
+            each.received = since(begin, each.received or over)
+        queued = [
+            Queued(event.job, since(begin, event.time), event.process)
+            for event in seen
+            if event.kind == "queued"
+        ]
+        shown = [
+            event
+            for event in seen
+            if event.kind != "start" or self._is_shown(event, seen)
+        ]
+        found = calls(shown, begin, over, self._ends(seen))
+        lives = [
+            replace(
+                life,
+                start=since(begin, max(life.start, begin)),
+                ready=since(begin, max(life.ready, begin)),
+                signalled=since(begin, max(life.signalled, begin)),
+                end=None if life.end is None else since(begin, life.end),
+            )
+            for life in self._lives
+            if life.end is None or life.end > begin
+        ]
+        freezes = [
+            Freeze(since(begin, f.start), since(begin, f.end), f.process)
+            for f in self._freezes
+        ]
+        return Run(
+            exchanges,
+            found,
+            [],
+            freezes,
+            lives,
+            queued,
+            self._queue,
+            over=since(begin, over),
+        )
+
+    def _ends(self, seen: list[Event]) -> dict[int, float]:
+        """When each process was killed, by its number, if it was."""
+        ends = dict(self._gone)
+        for life in self._lives:
+            if life.end is None:
+                continue
+            for event in seen:
+                if event.process == life.process and event.time >= life.start:
+                    ends.setdefault(event.pid, life.end)
+        return ends

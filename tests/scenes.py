@@ -1,0 +1,35 @@
+"""Performs a scene again, with the servers of the tests, and compares."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from recording.model import Recording, load
+from recording.shape import differences
+from runner.needs import Needs, needs_of
+from runner.performing import perform
+from runner.scenes import SCENES
+from runner.staging import Place, target_of
+from tests.services import running, settings_of
+
+
+def scenes(chosen: Callable[[Needs], bool]) -> pytest.MarkDecorator:
+    """Run a test for each scene whose example needs such things."""
+    params = []
+    for name, scene in SCENES.items():
+        needs = needs_of(target_of(scene))
+        marks = [pytest.mark.queues] if needs.packages and scene.processes else []
+        if chosen(needs if scene.processes else Needs()):
+            params.append(pytest.param(name, marks=marks))
+    return pytest.mark.parametrize("name", params)
+
+
+def differences_of_another_run(name: str, folder: Path) -> list[str]:
+    """What is different when the scene is performed now, a sentence each."""
+    scene = SCENES[name]
+    needs = needs_of(target_of(scene))
+    settings = settings_of(target_of(scene), folder)
+    service = running(needs.service) if needs.service else None
+    now = perform(scene, Place(service, settings)).run
+    return differences(now, load(Recording, name).run, scene.varies)
