@@ -76,9 +76,9 @@ class Needs:
 _DURABLE = Needs(env={"DATABASE": "{folder}/jobs.db"})
 
 _DBOS = replace(_DURABLE, sqlite=(3, 42, 0))
-_ON_POSTGRESQL = Needs(
-    service="postgresql",
-    env={"DATABASE": POSTGRESQL},
+_IN_POSTGRESQL = Needs(service="postgresql", env={"DATABASE": POSTGRESQL})
+_ON_POSTGRESQL = replace(
+    _IN_POSTGRESQL,
     worker=(*_PROCRASTINATE, "worker"),
     ready="Starting worker",
     prepare=(*_PROCRASTINATE, "schema", "--apply"),
@@ -166,9 +166,9 @@ NEEDS = {
     "delayed_jobs/with_procrastinate": _ON_POSTGRESQL,
     "delayed_jobs/with_dbos": _DBOS,
     "not_twice_not_too_often": _DURABLE,
-    "not_twice_not_too_often/advisory_lock": Needs(
-        service="postgresql", env={"DATABASE": POSTGRESQL}
-    ),
+    "not_twice_not_too_often/advisory_lock": _IN_POSTGRESQL,
+    "jobs_table_in_production": _IN_POSTGRESQL,
+    "listen_and_notify": _IN_POSTGRESQL,
     "not_twice_not_too_often/with_celery": _CELERY,
 }
 """By example, named ``page/example``, or by the folder of all examples of a page."""

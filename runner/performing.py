@@ -6,6 +6,7 @@ import hashlib
 import json
 import tempfile
 import time
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -30,25 +31,29 @@ from runner.staging import Place, place_of, target_of
 
 
 def perform(scene: Scene, place: Place | None = None) -> Recording:
-    """Run a scene once; one of several processes in that place, or one made for it."""
+    """Run a scene once, in that place, or in one made for it.
+
+    Raises `Missing` where the server that it needs is not installed.
+    """
     packages = ["fastapi", "starlette", "uvicorn"]
-    if not scene.processes:
-        made_with = MadeWith.here(*packages)
-        return Recording(scene, made_with, _perform_alone(scene), source_of(scene))
     needs = needs_of(target_of(scene))
     with nullcontext(place) if place else place_of(scene) as where:
+        if not scene.processes:
+            made_with = MadeWith.here(*packages)
+            run = _perform_alone(scene, where.env)
+            return Recording(scene, made_with, run, source_of(scene))
         run = staging.perform(scene, where)
     made_with = MadeWith.here(*packages[::2])
     made_with.versions |= needs.versions()
     return Recording(scene, made_with, run, source_of(scene))
 
 
-def _perform_alone(scene: Scene) -> Run:
+def _perform_alone(scene: Scene, settings: Mapping[str, str]) -> Run:
     with tempfile.TemporaryDirectory() as folder:
         events = Path(folder, "events")
         events.touch()
         command = (*PYTHON, "runner.watched", target_of(scene))
-        with start(command, env={"EVENTS": str(events)}) as server:
+        with start(command, env={**settings, "EVENTS": str(events)}) as server:
             exchanges, freezes = _send(scene, server)
             if scene.until:
                 server.wait_for(scene.until)

@@ -369,6 +369,16 @@ _ALL = [
         until="remind: order 1 done",
     ),
     Scene(
+        "listen_and_notify/mails",
+        (
+            Request("POST", "/orders/1/mail", after="listen: ready"),
+            Request("POST", "/orders/2/mail", after="order 1 started", delay=0.2),
+            Request("POST", "/orders/3/mail", after="order 2 done", delay=0.5),
+        ),
+        not_in_browser=_NO_DATABASE,
+        until="order 3 done",
+    ),
+    Scene(
         "not_twice_not_too_often/rate_limit",
         (
             Request("POST", "/rates/1"),

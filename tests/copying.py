@@ -66,4 +66,5 @@ def changed(
     module = target.removesuffix(":app").replace(".", "/")
     text = with_changes((ROOT / f"{module}.py").read_text(), changes)
     (folder / "changed.py").write_text(text)
-    return settings | {"PYTHONPATH": f"{settings['PYTHONPATH']}:{folder}"}
+    path = ":".join(filter(None, [settings.get("PYTHONPATH"), str(folder)]))
+    return settings | {"PYTHONPATH": path}

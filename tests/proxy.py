@@ -38,6 +38,8 @@ class Proxy:
     def close(self) -> None:
         """Close all connections."""
         for one in self._sockets:
+            with contextlib.suppress(OSError):  # closed at its other end
+                one.shutdown(socket.SHUT_RDWR)  # or who waits for it would go on
             one.close()
 
 

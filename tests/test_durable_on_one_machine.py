@@ -17,8 +17,10 @@ from bench.trial import Receipts
 from runner import Server, client, serve
 from runner.needs import needs_of
 from runner.process import ROOT
+from tests.copying import changed
 from tests.orders import ask_until, state
-from tests.services import skip_without
+from tests.postgresql import connect
+from tests.services import new_database, postgresql_url, skip_without
 from tests.terminal import python
 
 TARGET = "examples.durable_on_one_machine.jobs_table:app"
@@ -215,6 +217,35 @@ def test_the_worker_can_be_a_process_of_its_own(start: Start, tmp_path: Path):
         assert worker.stdout
         assert worker.stdout.readline() == "send_receipt: order 2 started\n"
         assert worker.stdout.readline() == "send_receipt: order 2 done\n"
+
+
+@pytest.mark.slow
+def test_the_jobs_table_of_sqlite_runs_a_job_twice_in_postgresql(
+    tmp_path: Path,
+):
+    """The jobs table for SQLite, with another address and nothing else changed. A worker claims its job while another is about to commit its own claim: it starts the job of the other, which has a minute left. SQLite lets one write at a time."""
+    engine = 'create_engine(f"sqlite:///{DATABASE}", connect_args={"timeout": 30})'
+    env = changed({}, tmp_path, TARGET, {engine: "create_engine(DATABASE)"})
+    address = postgresql_url(new_database())
+    env["DATABASE"] = address.replace(":", "+psycopg:", 1)
+    with connect(address) as other:
+        with serve("changed:app", env=env) as first:
+            first.stop()  # it has made the tables
+        other.execute("insert into orders values (7, 'tea')")
+        other.execute(
+            "insert into jobs (order_id, status, attempts, due) "
+            "values (7, 'waiting', 0, 0)"
+        )
+        with other.transaction():
+            other.execute("update jobs set attempts = 1, due = due + 10 ^ 10")
+            with (
+                connect(address) as watching,
+                serve("changed:app", env=env) as server,
+            ):
+                waits = "select 1 from pg_stat_activity where wait_event_type = 'Lock'"
+                ask_until(lambda: watching.execute(waits).fetchone(), bool, 30)
+                other.execute("commit; begin")
+                server.wait_for("order 7 done")
 
 
 WORKFLOWS = "examples.durable_on_one_machine.workflows:app"

@@ -13,6 +13,7 @@ from recording.shape import differences
 from runner import ServerError
 from runner.performing import perform, source_of
 from runner.scenes import SCENES
+from runner.services import Missing
 from theme.fences import nearest
 from workshop.pages import page_of
 
@@ -50,7 +51,7 @@ def record(name: str, accept: bool) -> bool:
     print(f"{name}: ", end="", flush=True)
     try:
         now = perform(SCENES[name])
-    except ServerError as error:
+    except (Missing, ServerError) as error:
         print(f"FAILED: {error}")
         return False
     if not path_of(name).exists():
