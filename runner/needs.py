@@ -127,6 +127,9 @@ NEEDS = {
     ),
     "loops_in_the_app/consumer": Needs(service="rabbitmq", env={"RABBITMQ": RABBITMQ}),
     "loops_in_the_app/only_one": Needs(env={"LOCK_FILE": "{folder}/refresh.lock"}),
+    "database_errors/pool_limits": Needs(
+        service="postgresql", env={"DATABASE": POSTGRESQL}
+    ),
     "with_postgresql": _ON_POSTGRESQL,
     "recipes/receive_webhooks": Needs(
         env={"WEBHOOK_SECRET": "tea", "DATABASE": "{folder}/events.db"}
@@ -159,6 +162,9 @@ NEEDS = {
         service="postgresql", env={"DATABASE": POSTGRESQL}
     ),
     "not_twice_not_too_often/with_celery": _CELERY,
+    "schedules/leader": Needs(service="postgresql", env={"DATABASE": POSTGRESQL}),
+    "schedules/job_store": _DURABLE,
+    "schedules/with_celery": _CELERY,
 }
 """By example, named ``page/example``, or by the folder of all examples of a page."""
 

@@ -163,6 +163,10 @@ _ALL = [
     Scene("why_it_never_ran/own_response", (Request("POST", "/replaced"),)),
     Scene("why_it_never_ran/after_yield", (_ORDER,)),
     Scene("uploads_and_requests/merged", (_ORDER,)),
+    Scene(
+        "uploads_and_requests/body_in_a_middleware",
+        (Request("POST", "/orders", {"item": "tea"}),),
+    ),
     Scene("sessions_and_dependencies/when_it_ends", (_ORDER,)),
     Scene("sessions_and_dependencies/scope_function", (_ORDER,)),
     Scene(
