@@ -304,6 +304,17 @@ _ALL = [
         not_in_browser="no lifespan starts the loop there",
     ),
     Scene(
+        "what_is_waiting/jobs_table",
+        (
+            Request("POST", "/orders?item=refused"),
+            Request("POST", "/orders?item=tea"),
+            Request("POST", "/orders?item=cake"),
+            Request("GET", "/jobs", after="send_receipt tea: started"),
+        ),
+        not_in_browser="no lifespan starts the worker there",
+        until="send_receipt cake: done",
+    ),
+    Scene(
         "in_ten_minutes/in_memory",
         (
             Request("PUT", "/orders/1/reminder?seconds=1"),

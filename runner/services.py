@@ -40,7 +40,7 @@ class Service:
         user: str | None = None,
         ready: Callable[[int], bool] | None = None,
     ) -> None:
-        self._commands, self._env, self._folder = commands, env, folder
+        self._commands, self.env, self._folder = commands, env, folder
         self._user, self._ready = user, ready or _accepts
         self._processes: list[Process] = []
         self.port = port
@@ -50,7 +50,7 @@ class Service:
 
         Raises `ServerError` if that takes longer than `START_TIMEOUT` seconds.
         """
-        env = {**os.environ, **self._env}
+        env = {**os.environ, **self.env}
         with (self._folder / "log").open("ab") as log:
             self._processes = [
                 Process(

@@ -1,11 +1,17 @@
 """The statements of docs/schedules.md."""
 
+import os
 import re
+import socket
+import subprocess
+import sys
 import time
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from signal import SIGCONT, SIGSTOP
 
 import psycopg
 import pytest
@@ -13,9 +19,10 @@ import pytest
 from runner import Server, client, serve
 from runner.needs import NEEDS, start_worker
 from runner.process import PYTHON, ROOT, start
+from runner.services import Service
 from tests.copying import changed, with_changes
 from tests.orders import ask_until
-from tests.services import settings_of
+from tests.services import running, settings_of
 from tests.terminal import python
 
 LEADER = "examples.schedules.leader:app"
@@ -152,6 +159,23 @@ def test_the_weekday_0_is_monday(weekday: str, named: str):
     assert refused.status_code == 422
 
 
+HOLDER = (
+    "select pid from pg_locks where locktype = 'advisory' and granted and database ="
+    " (select oid from pg_database where datname = current_database())"
+)
+"""Which process of PostgreSQL holds the lock."""
+
+
+@contextmanager
+def stopped(process: int) -> Iterator[None]:
+    """Let it have no time at all until the end of the block."""
+    os.kill(process, SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, SIGCONT)
+
+
 def refreshed_by(server: Server) -> list[tuple[str, float]]:
     """Which process has refreshed the prices, and when, in order."""
     return [
@@ -180,6 +204,7 @@ def test_the_old_container_leads_until_it_ends(tmp_path: Path):
             old.wait_for("refresh_prices", nth=len(refreshed_by(old)) + 4)
             assert not refreshed_by(new)
             old.stop()
+            old.wait_for("Application shutdown complete", nth=2)
             runs_in_both(old, new)
 
 
@@ -196,22 +221,41 @@ def test_when_the_leader_is_killed_another_leads(tmp_path: Path):
 
 @pytest.mark.slow
 def test_a_leader_whose_connection_ends_stops_its_schedule(tmp_path: Path):
-    """The leader's connection is cut, and with it its lock is gone. It notices, and stops its schedule; one process leads afterwards, not two."""
+    """The leader's connection is cut, and with it its lock is gone. It notices, and stops its schedule; one process leads afterwards, not two. While it leads, its connection is in no transaction."""
     env = settings_of(LEADER, tmp_path)
     with serve(LEADER, env=env) as first:
         first.wait_for("refresh_prices")
         with serve(LEADER, env=env) as second:
             with psycopg.connect(env["DATABASE"], autocommit=True) as connection:
-                holder = "select pid from pg_locks where locktype = 'advisory' and granted and database = (select oid from pg_database where datname = current_database())"
-                connection.execute(f"select pg_terminate_backend(({holder}))")
+                state = f"select state from pg_stat_activity where pid = ({HOLDER})"
+                assert connection.execute(state).fetchone() != ("idle in transaction",)
+                connection.execute(f"select pg_terminate_backend(({HOLDER}))")
                 first.wait_for("lead: AdminShutdown")
                 begun = time.monotonic()
-                ask_until(lambda: connection.execute(holder).fetchall(), bool, 60)
+                ask_until(lambda: connection.execute(HOLDER).fetchall(), bool, 60)
             both = (first, second)
             ask_until(
                 lambda: sum(len(since(s, begun)) for s in both), lambda n: n > 5, 60
             )
             assert sum(bool(since(s, begun + 1.5)) for s in both) == 1
+
+
+@pytest.mark.slow
+def test_while_postgresql_does_not_answer_nobody_leads(tmp_path: Path):
+    """PostgreSQL is frozen: it accepts, and does not answer. The leader stops its schedule after a few seconds, and the app goes on. When PostgreSQL is back, somebody leads."""
+    env = settings_of(LEADER, tmp_path)
+    with serve(LEADER, env=env) as server:
+        server.wait_for("refresh_prices")
+        with psycopg.connect(env["DATABASE"]) as connection:
+            holder = connection.execute(HOLDER).fetchone()
+        assert holder
+        with running("postgresql").frozen(), stopped(holder[0]):
+            server.wait_for("lead: TimeoutError")
+            so_far = len(server.lines)
+            server.wait_for("lead: .*ConnectionTimeout")
+            assert client.get(f"{server.url}/ping").status_code == 200
+            assert "refresh_prices" not in server.transcript(so_far)
+        server.wait_for("refresh_prices", start=so_far)
 
 
 def since(server: Server, moment: float) -> list[tuple[str, float]]:
@@ -282,7 +326,7 @@ def with_schedule(tmp_path: Path, seconds: float) -> dict[str, str]:
 
 @pytest.mark.slow
 @pytest.mark.queues
-def test_of_two_beats_one_digest_is_sent(tmp_path: Path):
+def test_of_two_beats_one_digest_is_sent(tmp_path: Path, redis: Service):
     """Two beats, as in a rolling deploy, send every job twice. The digest of a night is sent once: who comes second finds the night claimed."""
     env = with_schedule(tmp_path, 1.0)
     with (
@@ -295,6 +339,29 @@ def test_of_two_beats_one_digest_is_sent(tmp_path: Path):
         worker.wait_for("has been claimed", nth=3)
         sent = [x.text for x in worker.lines if re.search(r"digest: [\d-]+$", x.text)]
         assert len(sent) == 1
+    [night] = re.findall(r"[\d-]+$", sent[0])
+    assert 0 < ask_redis(redis, f'TTL "digest {night}"') <= 7 * 24 * 3600
+
+
+def ask_redis(redis: Service, question: str) -> int:
+    """The number with which Redis answers."""
+    with socket.create_connection(("127.0.0.1", redis.port)) as connection:
+        connection.sendall(f"{question}\r\n".encode())
+        return int(connection.recv(100)[1:])
+
+
+@pytest.mark.queues
+def test_the_crontab_of_beat_is_in_the_zone_of_the_settings(tmp_path: Path):
+    """`crontab(hour="3", minute="0")` is three o'clock in the zone that `queue.conf.timezone` names."""
+    ask = (
+        "from datetime import timedelta as d; from zoneinfo import ZoneInfo as z;"
+        "from examples.schedules.with_celery import queue, at_three;"
+        "s = at_three['schedule']; s.app = queue; now = s.now();"
+        "print((now + s.remaining_estimate(now)).astimezone(z('Europe/Berlin')))"
+    )
+    env = os.environ | settings_of(CELERY, tmp_path)
+    at = subprocess.check_output([sys.executable, "-c", ask], env=env, cwd=ROOT)
+    assert b" 03:00:0" in at or b" 02:59:59" in at
 
 
 @pytest.mark.slow

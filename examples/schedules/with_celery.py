@@ -6,13 +6,13 @@ from zoneinfo import ZoneInfo
 
 from celery import Celery
 from celery.schedules import crontab
-from fastapi import FastAPI, HTTPException
-from redis import Redis, RedisError
+from fastapi import FastAPI
+from redis import Redis
 
 BROKER = os.environ.get("BROKER", "redis://127.0.0.1:6379")
 ZONE = ZoneInfo("Europe/Berlin")
-redis = Redis.from_url(BROKER, decode_responses=True, socket_timeout=3)
-queue = Celery("nights", broker=BROKER, set_as_current=False)
+redis = Redis.from_url(BROKER)
+queue = Celery("nights", broker=BROKER)
 queue.conf.timezone = "Europe/Berlin"
 
 
@@ -34,9 +34,6 @@ queue.conf.beat_schedule = {"digest": at_three}
 app = FastAPI()
 
 
-@app.get("/digests/{night}", responses={503: {}})
-def read_digest(night: str) -> dict[str, bool]:
-    try:
-        return {"claimed": bool(redis.exists(f"digest {night}"))}
-    except RedisError:
-        raise HTTPException(503, "Redis does not answer.") from None
+@app.get("/ping")
+async def ping() -> dict[str, str]:
+    return {"message": "pong"}
