@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from runner import Server, client, serve
@@ -143,3 +144,42 @@ def test_a_full_redis_with_eviction_forgets_jobs_that_it_has_accepted(
         left = redis_cli(*LEFT[queue]).splitlines()
         assert len(left) < 140
         assert not [line.text for line in app.lines if "Error" in line.text]
+
+
+AS_ON_WINDOWS = """
+import os, signal
+del os.fork, os.posix_spawn, os.posix_spawnp, os.wait4, signal.SIGALRM
+"""
+"""What Windows lacks, taken from this Python before it does anything else."""
+
+
+@pytest.mark.parametrize(
+    ("worker", "lacks"),
+    [
+        ("Worker", "module 'os' has no attribute 'fork'"),
+        ("SpawnWorker", "module 'os' has no attribute 'posix_spawn'"),
+        ("SimpleWorker", ""),
+    ],
+)
+def test_without_fork_and_posix_spawn_only_a_simple_worker_runs(
+    worker: str, lacks: str, app: Server, settings: dict[str, str], tmp_path: Path
+):
+    """A Python without `os.fork`, `os.posix_spawn` and `SIGALRM`, which Windows lacks: the default worker and `SpawnWorker` fail at the first job, `SimpleWorker` runs it."""
+    (tmp_path / "sitecustomize.py").write_text(AS_ON_WINDOWS)
+    env = settings | {"PYTHONPATH": f"{settings['PYTHONPATH']}:{tmp_path}"}
+    options = ("--worker-class", f"rq.worker.{worker}")
+    place(app, 1)
+    command = (*PYTHON, *NEEDS["rq"].worker, *options)
+    with start(command, env=env, ready="Listening on", fork=False) as server:
+        server.wait_for(re.escape(lacks) if lacks else "order 1 done")
+
+
+@pytest.mark.parametrize(("worker", "processes"), [("Worker", 1), ("SimpleWorker", 0)])
+def test_a_simple_worker_runs_the_job_in_its_own_process(
+    worker: str, processes: int, app: Server, settings: dict[str, str]
+):
+    """While a job runs, the default worker has a process for it. A `SimpleWorker` has none: a job that kills its process kills the worker."""
+    with a_worker(settings, "--worker-class", f"rq.worker.{worker}") as server:
+        place(app, 1, "slow")
+        server.wait_for("order 1 started")
+        assert len(psutil.Process(server.process.pid).children()) == processes
