@@ -307,8 +307,8 @@ _ALL = [
         "what_is_waiting/jobs_table",
         (
             Request("POST", "/orders?item=refused"),
-            Request("POST", "/orders?item=tea"),
-            Request("POST", "/orders?item=cake"),
+            Request("POST", "/orders?item=tea", after="refused: started"),
+            Request("POST", "/orders?item=cake", after="item=tea"),
             Request("GET", "/jobs", after="send_receipt tea: started"),
         ),
         not_in_browser="no lifespan starts the worker there",

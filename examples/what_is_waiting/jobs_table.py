@@ -24,7 +24,7 @@ AGAIN = "update jobs set status = 'waiting', since = ? where status = 'failed'"
 
 async def send_receipt(item: str) -> None:
     print(f"send_receipt {item}: started")
-    await asyncio.sleep(3600 if item == "stuck" else 0.2)  # stands in for a mail server
+    await asyncio.sleep(3600 if item == "stuck" else 0.5)  # stands in for a mail server
     if item == "refused":
         raise ConnectionError("the mail server refused the connection")
     print(f"send_receipt {item}: done")
