@@ -165,7 +165,7 @@ _ALL = [
     Scene("uploads_and_requests/merged", (_ORDER,)),
     Scene(
         "uploads_and_requests/body_in_a_middleware",
-        (Request("POST", "/orders", {"item": "tea"}),),
+        (Request("POST", "/orders", "tea"),),
     ),
     Scene("sessions_and_dependencies/when_it_ends", (_ORDER,)),
     Scene("sessions_and_dependencies/scope_function", (_ORDER,)),
