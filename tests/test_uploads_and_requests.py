@@ -160,6 +160,16 @@ def test_the_endpoint_gets_what_a_middleware_has_read():
         server.wait_for("write_audit_log: b'tea'")
 
 
+def test_a_middleware_that_takes_all_for_requests_takes_the_lifespan_away(
+    tmp_path: Path,
+):
+    """Without the question for `scope["type"]` the lifespan does not run, and uvicorn only remarks that it appears unsupported."""
+    for change in ({}, {'if scope["type"] != "http":': "if False:"}):
+        with serve("main:app", cwd=changed(tmp_path, change)) as server:
+            said = "'lifespan' protocol appears unsupported" in server.transcript()
+            assert said == bool(change)
+
+
 def test_with_fastapi_0_105_the_endpoint_hung():
     """With FastAPI 0.105 and its Starlette 0.27 the endpoint waited for a second body, until the client left."""
     with serve_with_fastapi("0.105.0", f"{BODY}:app") as server:
@@ -204,6 +214,17 @@ def test_what_is_not_handed_on_lets_the_endpoint_hang(
     """A pure ASGI middleware that reads the body and passes `receive` on as it is lets the endpoint wait until the client leaves. So does one that makes a second `Request`."""
     with serve("main:app", cwd=changed(tmp_path, mistake)) as server:
         assert hangs(server)
+
+
+def test_after_the_body_the_endpoint_hears_that_the_client_has_left(tmp_path: Path):
+    """After the body the endpoint gets what comes next, through both middlewares: that the client has left."""
+    listens = {
+        "    return {": "    print((await request.receive())['type'])\n    return {"
+    }
+    with serve("main:app", cwd=changed(tmp_path, listens)) as server:
+        with pytest.raises(httpx.ReadTimeout):
+            client.post(f"{server.url}/orders", content=b"tea", timeout=2)
+        server.wait_for("http.disconnect")
 
 
 def test_max_body_size_bounds_what_a_middleware_reads(tmp_path: Path):

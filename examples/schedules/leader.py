@@ -37,6 +37,7 @@ async def lead() -> None:
                 await asyncio.sleep(0.5)
         finally:
             scheduler.shutdown(wait=False)
+            print("lead: ends", flush=True)
 
 
 async def lead_for_ever() -> None:

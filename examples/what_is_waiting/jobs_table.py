@@ -44,9 +44,8 @@ async def work() -> None:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    worker = asyncio.create_task(work())
+    app.state.worker = asyncio.create_task(work())
     yield
-    worker.cancel()
 
 
 app = FastAPI(lifespan=lifespan)

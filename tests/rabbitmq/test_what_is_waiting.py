@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -277,6 +278,19 @@ def test_the_jobs_are_counted_by_their_state():
         assert "refused the connection" in failed["error"]
         assert client.post(f"{server.url}/jobs/failed/again").json() == {"jobs": 1}
         assert jobs(server) == {"done": 1, "running": 1, "waiting": 3}
+
+
+@pytest.mark.slow
+def test_what_runs_again_has_not_waited_since_it_was_placed():
+    """A job that failed and is told to run again begins to wait anew: no alarm."""
+    with serve(TABLE, env={"PATIENCE": "3"}) as server:
+        order(server, "refused")
+        ask_until(lambda: jobs(server), lambda now: now == {"failed": 1}, 30)
+        order(server, "stuck")
+        time.sleep(3.2)  # longer than PATIENCE
+        client.post(f"{server.url}/jobs/failed/again")
+        assert client.get(f"{server.url}/jobs/alarm").status_code == 200
+        assert jobs(server) == {"running": 1, "waiting": 1}
 
 
 def test_the_alarm_goes_off_by_the_age_of_the_oldest():
