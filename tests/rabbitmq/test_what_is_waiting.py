@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -255,6 +256,59 @@ def test_the_health_check_of_arq_tells_of_its_last_round(tmp_path: Path):
             worker.wait_for("order 1 done")
             comes(waits, "^0$", way.module, env)
             assert "queued=1" in ask(check, way.module, env)
+
+
+@pytest.mark.slow
+@pytest.mark.queues
+def test_what_a_celery_worker_has_taken_is_unacked(tmp_path: Path):
+    """What a Celery worker has taken is no longer in the list: `redis-cli hlen unacked` counts it, with the settings of the page on Celery."""
+    way = WAYS["Celery"]
+    waits, _ = commands_of("Celery", 2)
+    env = with_an_endless_job(way, tmp_path)
+    with (
+        serve("changed:app", env=env) as app,
+        start_worker(needs_of(way.target), "changed", env) as worker,
+    ):
+        place(app, 1, "slow")
+        worker.wait_for("order 1 started")
+        comes(waits, "^0$", "changed", env)
+        comes("redis-cli hlen unacked", "^1$", "changed", env)
+
+
+ARQ_RESULTS = """
+import asyncio
+from arq import create_pool
+from examples.arq.receipts import WorkerSettings
+
+async def main():
+    pool = await create_pool(WorkerSettings.redis_settings)
+    for job in await pool.all_job_results():
+        print(job.job_id, job.success)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.queues
+def test_all_job_results_of_arq_has_what_failed(tmp_path: Path):
+    """`await pool.all_job_results()` has a result for each job that has ended, for as long as `keep_result` says: those with `success=False` have failed."""
+    way = WAYS["arq"]
+    env = settings_of(way.target, tmp_path)
+    with serve(way.target, env=env) as app:
+        place(app, 1, "refused")
+        place(app, 2)
+        with start_worker(needs_of(way.target), way.module, env) as worker:
+            worker.wait_for("max retries 3 exceeded", timeout=60)
+            worker.wait_for("order 2 done")
+            ask_until(lambda: arq_results(env), lambda said: len(said) == 2, 30)
+    assert arq_results(env) == ["order-1 False", "order-2 True"]
+
+
+def arq_results(env: dict[str, str]) -> list[str]:
+    command = [sys.executable, "-W", "ignore", "-c", ARQ_RESULTS]
+    said = subprocess.check_output(command, env=os.environ | env, cwd=ROOT, text=True)
+    return sorted(said.splitlines())
 
 
 def order(server: Server, item: str) -> None:
