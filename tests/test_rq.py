@@ -1,13 +1,21 @@
 """The statements of docs/rq.md."""
 
+import re
+import secrets
+import subprocess
+from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
+import psutil
 import pytest
 
-from runner import Server, client
+from runner import Server, client, serve
 from runner.needs import NEEDS, start_worker
+from runner.process import PYTHON, start
 from runner.services import Service
 from tests.orders import answers_without, place, state
+from tests.services import running, settings_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.queues]
 
@@ -61,3 +69,117 @@ def test_without_redis_the_client_gets_503(app: Server, redis: Service):
         assert answer.status_code == 503
         assert answer.elapsed.total_seconds() < 8
     assert place(app, 3).status_code == 202
+
+
+def redis_cli(*words: str) -> str:
+    """What `redis-cli` prints."""
+    command = ["redis-cli", "-p", str(running("redis").port), *words]
+    return subprocess.check_output(command, text=True)
+
+
+@pytest.fixture
+def set_policy() -> Iterator[Callable[[str], None]]:
+    """Gives Redis little room, and sets what it does when that is full; the room is back then."""
+
+    def fill_up(policy: str) -> None:
+        used = re.search(r"used_memory:(\d+)", redis_cli("info", "memory"))
+        assert used
+        redis_cli("config", "set", "maxmemory-policy", policy)
+        redis_cli("config", "set", "maxmemory", str(int(used[1]) + 500_000))
+
+    yield fill_up
+    make_room()
+    redis_cli("config", "set", "maxmemory-policy", "noeviction")
+
+
+def make_room() -> None:
+    redis_cli("config", "set", "maxmemory", "0")
+
+
+def fill(server: Server, most: int) -> int:
+    """Place orders until one is refused, or that many; how many were accepted."""
+    for number in range(1, most + 1):
+        answer = place(server, number, secrets.token_hex(5000))
+        if answer.status_code != 202:
+            assert answer.status_code == 503
+            return number - 1
+    return most
+
+
+def test_a_full_redis_without_eviction_refuses_jobs_and_stops_workers(
+    app: Server, settings: dict[str, str], set_policy: Callable[[str], None]
+):
+    """`noeviction`: when Redis is full the client gets `503`. A worker cannot even start, for it has to write too. When there is room again, all that were accepted are done."""
+    set_policy("noeviction")
+    accepted = fill(app, 1000)
+    assert 0 < accepted < 1000
+    command = (*PYTHON, *NEEDS["rq"].worker)
+    with start(command, env=settings, ready="OutOfMemoryError") as worker:
+        assert worker.wait() != 0
+    make_room()
+    with a_worker(settings) as worker:
+        worker.wait_for(r"order \d+ done", nth=accepted, timeout=200)
+
+
+LEFT = {
+    "rq": ("--scan", "--pattern", "rq:job:*"),
+    "celery": ("lrange", "celery", "0", "-1"),
+    "arq": ("--scan", "--pattern", "arq:job:*"),
+}
+"""What prints a line for each job that is still there."""
+
+
+@pytest.mark.parametrize(
+    ("queue", "policy"),
+    [*((queue, "allkeys-lru") for queue in LEFT), ("arq", "volatile-lru")],
+)
+def test_a_full_redis_with_eviction_forgets_jobs_that_it_has_accepted(
+    queue: str, policy: str, tmp_path: Path, set_policy: Callable[[str], None]
+):
+    """`allkeys-lru`, with RQ, Celery and arq, and with arq `volatile-lru` too: all clients get `202`, also when Redis is full, and jobs are gone. Nobody is told."""
+    target = f"examples.{queue}.receipts:app"
+    with serve(target, env=settings_of(target, tmp_path)) as app:
+        set_policy(policy)
+        assert fill(app, 150) == 150
+        left = redis_cli(*LEFT[queue]).splitlines()
+        assert len(left) < 140
+        assert not [line.text for line in app.lines if "Error" in line.text]
+
+
+AS_ON_WINDOWS = """
+import os, signal
+del os.fork, os.posix_spawn, os.posix_spawnp, os.wait4, signal.SIGALRM
+"""
+"""What Windows lacks, taken from this Python before it does anything else."""
+
+
+@pytest.mark.parametrize(
+    ("worker", "lacks"),
+    [
+        ("Worker", "module 'os' has no attribute 'fork'"),
+        ("SpawnWorker", "module 'os' has no attribute 'posix_spawn'"),
+        ("SimpleWorker", ""),
+    ],
+)
+def test_without_fork_and_posix_spawn_only_a_simple_worker_runs(
+    worker: str, lacks: str, app: Server, settings: dict[str, str], tmp_path: Path
+):
+    """A Python without `os.fork`, `os.posix_spawn` and `SIGALRM`, which Windows lacks: the default worker and `SpawnWorker` fail at the first job, `SimpleWorker` runs it."""
+    (tmp_path / "sitecustomize.py").write_text(AS_ON_WINDOWS)
+    env = settings | {"PYTHONPATH": f"{settings['PYTHONPATH']}:{tmp_path}"}
+    options = ("--worker-class", f"rq.worker.{worker}")
+    place(app, 1)
+    command = (*PYTHON, *NEEDS["rq"].worker, *options)
+    with start(command, env=env, ready="Listening on", fork=False) as server:
+        server.wait_for(re.escape(lacks) if lacks else "order 1 done")
+
+
+@pytest.mark.parametrize(("worker", "processes"), [("Worker", 1), ("SimpleWorker", 0)])
+def test_a_simple_worker_runs_the_job_in_its_own_process(
+    worker: str, processes: int, app: Server, settings: dict[str, str]
+):
+    """While a job runs, the default worker has a process for it. A `SimpleWorker` has none: a job that kills its process kills the worker."""
+    with a_worker(settings, "--worker-class", f"rq.worker.{worker}") as server:
+        place(app, 1, "slow")
+        server.wait_for("order 1 started")
+        assert len(psutil.Process(server.process.pid).children()) == processes

@@ -1,14 +1,34 @@
 """The statements of docs/schedules.md."""
 
+import os
 import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
+from signal import SIGCONT, SIGSTOP
 
+import psycopg
 import pytest
 
 from runner import Server, client, serve
-from runner.process import ROOT
+from runner.needs import NEEDS, start_worker
+from runner.process import PYTHON, ROOT, start
+from runner.services import Service
+from tests.copying import changed, with_changes
+from tests.orders import ask_until
+from tests.services import running, settings_of
 from tests.terminal import python
+
+LEADER = "examples.schedules.leader:app"
+STORE = "examples.schedules.job_store:app"
+CELERY = "examples.schedules.with_celery:app"
 
 
 def test_the_next_run_is_at_three_in_the_zone_that_was_named():
@@ -138,3 +158,225 @@ def test_the_weekday_0_is_monday(weekday: str, named: str):
         refused = client.get(f"{server.url}/next-run", params={"crontab": "at three"})
     assert answer.json() == {"next_run": f"{named} 03:00"}
     assert refused.status_code == 422
+
+
+HOLDER = (
+    "select pid from pg_locks where locktype = 'advisory' and granted and database ="
+    " (select oid from pg_database where datname = current_database())"
+)
+"""Which process of PostgreSQL holds the lock."""
+
+
+@contextmanager
+def stopped(process: int) -> Iterator[None]:
+    """Let it have no time at all until the end of the block."""
+    os.kill(process, SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process, SIGCONT)
+
+
+def refreshed_by(server: Server) -> list[tuple[str, float]]:
+    """Which process has refreshed the prices, and when, in order."""
+    return [
+        (process, line.time)
+        for line in server.lines
+        for process in re.findall(r"refresh_prices: process (\d+)", line.text)
+    ]
+
+
+def runs_in_both(first: Server, second: Server) -> None:
+    """Wait until the second refreshes the prices. No two processes did so in turns."""
+    second.wait_for("refresh_prices", nth=3)
+    runs = sorted(refreshed_by(first) + refreshed_by(second), key=lambda run: run[1])
+    changes = sum(a != b for (a, _), (b, _) in pairwise(runs))
+    assert len({process for process, _ in runs}) == changes + 1 == 2
+
+
+@pytest.mark.slow
+def test_the_old_container_leads_until_it_ends(tmp_path: Path):
+    """A rolling deploy: two workers of the new version start beside two of the old. None of them refreshes a price until the old one has ended, and then one does."""
+    env = settings_of(LEADER, tmp_path)
+    with serve(LEADER, "--workers", "2", env=env) as old:
+        old.wait_for("refresh_prices")
+        with serve(LEADER, "--workers", "2", env=env) as new:
+            assert client.get(f"{new.url}/ping").status_code == 200
+            old.wait_for("refresh_prices", nth=len(refreshed_by(old)) + 4)
+            assert not refreshed_by(new)
+            old.stop()
+            old.wait_for("Application shutdown complete", nth=2)
+            old.wait_for("lead: ends")
+            runs_in_both(old, new)
+
+
+@pytest.mark.slow
+def test_when_the_leader_is_killed_another_leads(tmp_path: Path):
+    """The leader is killed, and nothing has to run out: another leads."""
+    env = settings_of(LEADER, tmp_path)
+    with serve(LEADER, env=env) as first:
+        first.wait_for("refresh_prices")
+        with serve(LEADER, env=env) as second:
+            first.kill()
+            runs_in_both(first, second)
+
+
+@pytest.mark.slow
+def test_a_leader_whose_connection_ends_stops_its_schedule(tmp_path: Path):
+    """The leader's connection is cut, and somebody else gets its lock. The leader notices, stops its schedule, and asks for the lock again. While it leads, its connection is in no transaction."""
+    env = settings_of(LEADER, tmp_path)
+    with (
+        serve(LEADER, env=env) as server,
+        psycopg.connect(env["DATABASE"], autocommit=True) as other,
+        psycopg.connect(env["DATABASE"], autocommit=True) as connection,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        server.wait_for("refresh_prices")
+        state = f"select state from pg_stat_activity where pid = ({HOLDER})"
+        assert connection.execute(state).fetchone() != ("idle in transaction",)
+        waits = thread.submit(other.execute, "select pg_advisory_lock(4711)")
+        queued = "select true from pg_locks where locktype = 'advisory' and not granted"
+        ask_until(lambda: connection.execute(queued).fetchone(), bool, 30)
+        connection.execute(f"select pg_terminate_backend(({HOLDER}))")
+        waits.result(30)
+        server.wait_for("lead: AdminShutdown")
+        time.sleep(1)  # for a run that had begun
+        so_far = len(server.lines)
+        time.sleep(2)  # four rounds
+        assert "refresh_prices" not in server.transcript(so_far)
+        other.execute("select pg_advisory_unlock(4711)")
+        server.wait_for("refresh_prices", start=so_far)
+
+
+@pytest.mark.slow
+def test_while_postgresql_does_not_answer_nobody_leads(tmp_path: Path):
+    """PostgreSQL is frozen: it accepts, and does not answer. The leader stops its schedule, and the app goes on. When PostgreSQL is back, somebody leads."""
+    env = settings_of(LEADER, tmp_path)
+    with serve(LEADER, env=env) as server:
+        server.wait_for("refresh_prices")
+        with psycopg.connect(env["DATABASE"]) as connection:
+            holder = connection.execute(HOLDER).fetchone()
+        assert holder
+        with running("postgresql").frozen(), stopped(holder[0]):
+            server.wait_for("lead: TimeoutError", timeout=60)
+            so_far = len(server.lines)
+            server.wait_for("lead: .*ConnectionTimeout", timeout=60)
+            assert client.get(f"{server.url}/ping").status_code == 200
+            assert "refresh_prices" not in server.transcript(so_far)
+        server.wait_for("refresh_prices", start=so_far, timeout=60)
+
+
+def names(server: Server) -> dict[str, int]:
+    answer: dict[str, int] = client.get(f"{server.url}/jobs").json()
+    return answer
+
+
+@pytest.mark.slow
+def test_a_job_without_an_id_is_added_at_each_start(tmp_path: Path):
+    """After three starts the job without an id is in the store three times, and runs three times each night. The one with `id` and `replace_existing=True` is there once."""
+    env = settings_of(STORE, tmp_path)
+    for start_ in (1, 2, 3):
+        with serve(STORE, env=env) as server:
+            assert names(server) == {"send_digest": start_, "refresh_prices": 1}
+            server.stop()
+
+
+@pytest.mark.slow
+def test_an_id_alone_is_a_conflict_at_the_second_start(tmp_path: Path):
+    """With an `id` and without `replace_existing` the second start fails with `ConflictingIdError`."""
+    text = (ROOT / "examples/schedules/job_store.py").read_text()
+    (tmp_path / "main.py").write_text(
+        with_changes(text, {", replace_existing=True": ""})
+    )
+    env = settings_of(STORE, tmp_path)
+    with serve("main:app", cwd=tmp_path, env=env) as server:
+        server.stop()
+    with start(
+        (*PYTHON, "uvicorn", "main:app", "--port", "0"),
+        cwd=tmp_path,
+        env=env,
+        ready="ConflictingIdError",
+    ) as server:
+        assert server.wait() != 0
+
+
+@pytest.mark.slow
+def test_two_processes_with_one_store_run_a_job_twice(tmp_path: Path):
+    """Two processes share a store, and a job is due each second: it runs more often than there were seconds. Some runs are made by both."""
+    env = settings_of(STORE, tmp_path)
+    with serve(STORE, env=env) as first, serve(STORE, env=env) as second:
+        for server in (first, second):
+            server.wait_for("refresh_prices")
+
+        def too_many() -> float:
+            runs = sorted(at for s in (first, second) for _, at in refreshed_by(s))
+            return len(runs) - (runs[-1] - runs[0] + 1)
+
+        ask_until(too_many, lambda more: more > 3, 60)
+
+
+def a_beat(env: dict[str, str], file: Path) -> AbstractContextManager[Server]:
+    """Celery's beat, of a changed copy of the example."""
+    command = (*PYTHON, "celery", "--app", "changed.queue", "beat")
+    options = ("--schedule", str(file), "--loglevel", "INFO")
+    return start((*command, *options), env=env, ready="beat: Starting")
+
+
+def with_schedule(tmp_path: Path, seconds: float) -> dict[str, str]:
+    """Settings under which a copy is found that has an interval instead of a time of day."""
+    at_three = {'crontab(hour="3", minute="0")': str(seconds)}
+    return changed(settings_of(CELERY, tmp_path), tmp_path, CELERY, at_three)
+
+
+@pytest.mark.slow
+@pytest.mark.queues
+def test_of_two_beats_one_digest_is_sent(tmp_path: Path, redis: Service):
+    """Two beats, as in a rolling deploy, send every job twice. The digest of a night is sent once: who comes second finds the night claimed."""
+    env = with_schedule(tmp_path, 1.0)
+    with (
+        start_worker(NEEDS["schedules/with_celery"], "changed", env) as worker,
+        a_beat(env, tmp_path / "old") as old,
+        a_beat(env, tmp_path / "new") as new,
+    ):
+        for beat in (old, new):
+            beat.wait_for("Sending due task digest", nth=2)
+        worker.wait_for("has been claimed", nth=3)
+        sent = [x.text for x in worker.lines if re.search(r"digest: [\d-]+$", x.text)]
+        assert len(sent) == 1
+    [night] = re.findall(r"[\d-]+$", sent[0])
+    assert 0 < ask_redis(redis, f'TTL "digest {night}"') <= 7 * 24 * 3600
+
+
+def ask_redis(redis: Service, question: str) -> int:
+    """The number with which Redis answers."""
+    with socket.create_connection(("127.0.0.1", redis.port)) as connection:
+        connection.sendall(f"{question}\r\n".encode())
+        return int(connection.recv(100)[1:])
+
+
+@pytest.mark.queues
+def test_the_crontab_of_beat_is_in_the_zone_of_the_settings(tmp_path: Path):
+    """`crontab(hour="3", minute="0")` is three o'clock in the zone that `queue.conf.timezone` names."""
+    ask = (
+        "from datetime import timedelta as d; from zoneinfo import ZoneInfo as z;"
+        "from examples.schedules.with_celery import queue, at_three;"
+        "s = at_three['schedule']; s.app = queue; now = s.now();"
+        "print((now + s.remaining_estimate(now)).astimezone(z('Europe/Berlin')))"
+    )
+    env = os.environ | settings_of(CELERY, tmp_path)
+    at = subprocess.check_output([sys.executable, "-c", ask], env=env, cwd=ROOT)
+    assert b" 03:00:0" in at or b" 02:59:59" in at
+
+
+@pytest.mark.slow
+@pytest.mark.queues
+def test_an_interval_of_beat_begins_anew_without_its_file(tmp_path: Path):
+    """Beat is stopped in the middle of an interval. With its schedule file it goes on where it was; without it, as in a new container, the interval begins anew: one that is longer than the time between two deploys never ends."""
+    env = with_schedule(tmp_path, 12.0)
+    kept = tmp_path / "kept"
+    with a_beat(env, kept) as beat:
+        time.sleep(5)  # into the interval
+        beat.stop()
+    with a_beat(env, kept) as goes_on, a_beat(env, tmp_path / "lost") as begins_anew:
+        goes_on.wait_for("Sending due task digest")
+        assert "Sending due task" not in begins_anew.transcript()

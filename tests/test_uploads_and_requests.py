@@ -2,7 +2,12 @@
 
 from pathlib import Path
 
-from runner import client, serve
+import httpx
+import pytest
+
+from runner import Server, client, serve
+from runner.process import ROOT
+from tests.copying import with_changes
 from tests.load import post_at_once
 from tests.older import serve_with_fastapi
 from tests.terminal import stop_and_read
@@ -126,3 +131,106 @@ def test_a_copy_of_the_upload_outlives_the_request(tmp_path: Path):
         server.wait_for("transcode: 3000000 bytes")
         server.stop()
     assert not list(tmp_path.iterdir())
+
+
+BODY = "examples.uploads_and_requests.body_in_a_middleware"
+
+
+def changed(folder: Path, changes: dict[str, str]) -> Path:
+    """A folder in which a changed copy of the example is `main`."""
+    text = (ROOT / f"{BODY.replace('.', '/')}.py").read_text()
+    (folder / "main.py").write_text(with_changes(text, changes))
+    return folder
+
+
+def hangs(server: Server) -> bool:
+    """Whether the endpoint waits for a body until the client has left."""
+    with pytest.raises(httpx.ReadTimeout):
+        client.post(f"{server.url}/orders", content=b"tea", timeout=2)
+    server.wait_for("starlette.requests.ClientDisconnect")
+    return True
+
+
+def test_the_endpoint_gets_what_a_middleware_has_read():
+    """After `await request.body()` in an `@app.middleware("http")` the endpoint gets the same body, and so does a task that the middleware adds."""
+    with serve(f"{BODY}:app") as server:
+        answer = client.post(f"{server.url}/orders", content=b"tea")
+        assert answer.json() == {"ordered": "tea"}
+        server.wait_for("Measure: 3 bytes")
+        server.wait_for("write_audit_log: b'tea'")
+
+
+def test_a_middleware_that_takes_all_for_requests_takes_the_lifespan_away(
+    tmp_path: Path,
+):
+    """Without the question for `scope["type"]` the lifespan does not run, and uvicorn only remarks that it appears unsupported."""
+    for change in ({}, {'if scope["type"] != "http":': "if False:"}):
+        with serve("main:app", cwd=changed(tmp_path, change)) as server:
+            said = "'lifespan' protocol appears unsupported" in server.transcript()
+            assert said == bool(change)
+
+
+def test_with_fastapi_0_105_the_endpoint_hung():
+    """With FastAPI 0.105 and its Starlette 0.27 the endpoint waited for a second body, until the client left."""
+    with serve_with_fastapi("0.105.0", f"{BODY}:app") as server:
+        assert hangs(server)
+
+
+def test_after_stream_the_endpoint_gets_an_empty_body(tmp_path: Path):
+    """After `request.stream()` in the middleware it gets an empty body, and no error."""
+    streams = {
+        "await request.body()  # not stream(), of which nothing is kept": "b''.join([part async for part in request.stream()])"
+    }
+    with serve("main:app", cwd=changed(tmp_path, streams)) as server:
+        answer = client.post(f"{server.url}/orders", content=b"tea")
+        assert answer.json() == {"ordered": ""}
+        server.wait_for("write_audit_log: b'tea'")
+
+
+def test_after_call_next_the_body_is_gone(tmp_path: Path):
+    """After `call_next` the middleware comes too late: `RuntimeError: Stream consumed`."""
+    late = {
+        "    body = await request.body()  # not stream(), of which nothing is kept\n": "",
+        "call_next(request)\n": "call_next(request)\n    body = await request.body()\n",
+    }
+    with serve("main:app", cwd=changed(tmp_path, late)) as server:
+        assert client.post(f"{server.url}/orders", content=b"tea").status_code == 500
+        server.wait_for("RuntimeError: Stream consumed")
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        {"scope, receive_again": "scope, receive"},
+        {
+            "await request.body()  #": "await Request(request.scope, request.receive).body()  #"
+        },
+    ],
+    ids=["pure ASGI", "a Request of its own"],
+)
+def test_what_is_not_handed_on_lets_the_endpoint_hang(
+    tmp_path: Path, mistake: dict[str, str]
+):
+    """A pure ASGI middleware that reads the body and passes `receive` on as it is lets the endpoint wait until the client leaves. So does one that makes a second `Request`."""
+    with serve("main:app", cwd=changed(tmp_path, mistake)) as server:
+        assert hangs(server)
+
+
+def test_after_the_body_the_endpoint_hears_that_the_client_has_left(tmp_path: Path):
+    """After the body the endpoint gets what comes next, through both middlewares: that the client has left."""
+    listens = {
+        "    return {": "    print((await request.receive())['type'])\n    return {"
+    }
+    with serve("main:app", cwd=changed(tmp_path, listens)) as server:
+        with pytest.raises(httpx.ReadTimeout):
+            client.post(f"{server.url}/orders", content=b"tea", timeout=2)
+        server.wait_for("http.disconnect")
+
+
+def test_max_body_size_bounds_what_a_middleware_reads(tmp_path: Path):
+    """With `FastAPI(max_body_size=100)` a body of a thousand bytes is a `413` before the middleware has it."""
+    bounded = {"app = FastAPI()": "app = FastAPI(max_body_size=100)"}
+    with serve("main:app", cwd=changed(tmp_path, bounded)) as server:
+        answer = client.post(f"{server.url}/orders", content=bytes(1000))
+        assert answer.status_code == 413
+        assert not any("Measure" in line.text for line in server.lines)

@@ -1,6 +1,8 @@
 """The statements of docs/with-postgresql.md."""
 
 import shutil
+import subprocess
+import sys
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -184,3 +186,46 @@ def test_a_copy_runs_alone_and_has_no_5xx(database: str, tmp_path: Path):
     shutil.copy(ROOT / "examples/with_postgresql/receipts.py", tmp_path / "main.py")
     with serve("main:app", cwd=tmp_path, env={"DATABASE": database}) as server:
         assert faults(server.url) == []
+
+
+AS_ON_WINDOWS = """
+import asyncio, sys
+import psycopg
+from uvicorn.config import Config
+
+class Proactor(asyncio.SelectorEventLoop):
+    pass
+
+asyncio.ProactorEventLoop = Proactor
+sys.platform = "win32"
+for options in ({}, {"workers": 2}, {"reload": True}):
+    loop = Config("main:app", loop="asyncio", **options).get_loop_factory()()
+    try:
+        loop.run_until_complete(psycopg.AsyncConnection.connect("port=1"))
+    except psycopg.Error as error:
+        print(type(loop).__name__, error)
+"""
+
+
+def test_on_windows_uvicorn_takes_the_loop_that_psycopg_refuses():
+    """Where `sys.platform` is `win32`, uvicorn takes the `ProactorEventLoop`, and psycopg refuses it. With `--workers` or `--reload` it takes the other one, on which psycopg tries to connect."""
+    command = [sys.executable, "-c", AS_ON_WINDOWS]
+    said = subprocess.check_output(command, text=True).split("\n")
+    tried = [line for line in said if "Loop" in line or "Proactor" in line]
+    assert tried[0].startswith("Proactor Psycopg cannot use the 'ProactorEventLoop'")
+    assert [line.split()[0] for line in tried[1:]] == ["_UnixSelectorEventLoop"] * 2
+
+
+def test_uvicorn_runs_on_the_loop_that_it_is_told(tmp_path: Path):
+    """`--loop module:name` runs the app on that loop: `asyncio:SelectorEventLoop`, or one of your own."""
+    (tmp_path / "main.py").write_text(
+        "import asyncio\n"
+        "from fastapi import FastAPI\n"
+        "class Mine(asyncio.SelectorEventLoop): ...\n"
+        "app = FastAPI()\n"
+        "@app.get('/')\n"
+        "async def name(): return type(asyncio.get_running_loop()).__name__\n"
+    )
+    for loop, name in (("asyncio:SelectorEventLoop", "_Unix"), ("main:Mine", "Mine")):
+        with serve("main:app", "--loop", loop, cwd=tmp_path) as server:
+            assert client.get(server.url).json().startswith(name)
