@@ -131,6 +131,7 @@ NEEDS = {
     "recipes/receive_webhooks": Needs(
         env={"WEBHOOK_SECRET": "tea", "DATABASE": "{folder}/events.db"}
     ),
+    "recipes/forgot_password": Needs(env={"DATABASE": "{folder}/accounts.db"}),
     "recipes/webhook_outbox": Needs(env={"DATABASE": "{folder}/outbox.db"}),
     "celery": _CELERY,
     "celery_first_hour": _CELERY_ON_A_FILE,
