@@ -131,6 +131,9 @@ NEEDS = {
     "recipes/receive_webhooks": Needs(
         env={"WEBHOOK_SECRET": "tea", "DATABASE": "{folder}/events.db"}
     ),
+    "recipes/download_link": Needs(
+        env={"DATABASE": "{folder}/links.db", "REPORTS": "{folder}"}
+    ),
     "recipes/forgot_password": Needs(env={"DATABASE": "{folder}/accounts.db"}),
     "recipes/webhook_outbox": Needs(env={"DATABASE": "{folder}/outbox.db"}),
     "celery": _CELERY,
