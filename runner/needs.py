@@ -131,6 +131,7 @@ NEEDS = {
     "recipes/receive_webhooks": Needs(
         env={"WEBHOOK_SECRET": "tea", "DATABASE": "{folder}/events.db"}
     ),
+    "recipes/csv_from_excel": Needs(env={"DATABASE": "{folder}/products.db"}),
     "recipes/download_link": Needs(
         env={"DATABASE": "{folder}/links.db", "REPORTS": "{folder}"}
     ),
