@@ -7,8 +7,9 @@ import secrets
 import sqlite3
 import time
 from contextlib import closing
+from functools import partial
 from tempfile import gettempdir
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import BackgroundTasks, FastAPI, HTTPException
 from pydantic import BaseModel, StringConstraints
@@ -21,17 +22,13 @@ app = FastAPI()
 logger = logging.getLogger("forgot_password")
 
 
-def execute(*statements: str, **values: Any) -> list[Any]:
-    with closing(sqlite3.connect(DATABASE, timeout=30)) as db, db:  # one transaction
-        return [db.execute(statement, values).fetchall() for statement in statements]
+connect = partial(sqlite3.connect, DATABASE, timeout=30)
 
-
-execute(
-    "create table if not exists users (email primary key, password)",
-    "create table if not exists links (token primary key, email, until)",
-    "insert or ignore into users values ('ada@example.com', '')",
-    "insert or ignore into users values ('full@example.com', '')",
-)
+with closing(connect()) as db, db:
+    db.execute("create table if not exists users (email primary key, password)")
+    db.execute("create table if not exists links (digest primary key, email, until)")
+    known = [["ada@example.com"], ["full@example.com"]]
+    db.executemany("insert or ignore into users (email) values (?)", known)
 
 Email = Annotated[
     str, StringConstraints(pattern=r"^[^@\s,;<>()]+@[\w.-]+$", max_length=254)
@@ -48,26 +45,20 @@ class NewPassword(BaseModel):
     password: Password
 
 
-def digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
-
-
 def make_link(email: str) -> str | None:
-    [known] = execute("select 1 from users where email = :email", email=email)
-    if not known:
-        return None
-    token = secrets.token_urlsafe()
-    execute(
-        "insert into links values (:digest, :email, :until)",
-        digest=digest(token),  # who reads the table cannot use it
-        email=email,
-        until=time.time() + HOUR,
-    )
+    token = secrets.token_hex(16)
+    digest = hashlib.sha256(token.encode()).hexdigest()  # of no use to who reads it
+    with closing(connect()) as db, db:
+        known = db.execute("select 1 from users where email = ?", [email]).fetchone()
+        if not known:
+            return None
+        link = (digest, email, time.time() + HOUR)
+        db.execute("insert into links values (?, ?, ?)", link)
     return f"{SITE}/reset#{token}"
 
 
 def send(email: str, link: str) -> None:
-    time.sleep(0.3)  # stands in for a mail server
+    time.sleep(0.8)  # stands in for a mail server
     if email == "full@example.com":
         raise ConnectionError("the mailbox is full")
     print(f"send: to {email}: {link}")
@@ -93,15 +84,21 @@ async def forgot_password(form: Forgotten, tasks: BackgroundTasks) -> dict[str, 
 def reset_password(form: NewPassword) -> None:
     salt = secrets.token_bytes()
     hashed = hashlib.scrypt(form.password.encode(), salt=salt, n=2**14, r=8, p=1)
-    used, _, _ = execute(
-        "update users set password = :password where email in ("
-        " select email from links where token = :digest and until > :now) returning 1",
-        "delete from links where email in ("
-        " select email from links where token = :digest and until > :now)",
-        "delete from links where until <= :now",
-        password=f"{salt.hex()}:{hashed.hex()}",
-        digest=digest(form.token),
-        now=time.time(),
-    )
-    if not used:
+    values = {
+        "digest": hashlib.sha256(form.token.encode()).hexdigest(),
+        "password": f"{salt.hex()}:{hashed.hex()}",
+        "now": time.time(),
+    }
+    with closing(connect()) as db, db:  # one transaction
+        changed = db.execute(
+            "update users set password = :password where email ="
+            " (select email from links where digest = :digest and until > :now)",
+            values,
+        )
+        db.execute(
+            "delete from links where until <= :now or email ="
+            " (select email from links where digest = :digest)",
+            values,
+        )
+    if not changed.rowcount:
         raise HTTPException(400, "This link was used, or is too old. Ask for another.")
