@@ -290,6 +290,15 @@ def test_a_receiver_that_hangs_holds_up_no_other(start: Start, receivers: Receiv
         receivers.go_on.set()
 
 
+def test_what_waits_is_sent_in_the_order_it_came(start: Start, receivers: Receivers):
+    """What has waited for a receiver is sent in the order in which it came. What is tried again is overtaken."""
+    with start("/hangs") as server:
+        events = [order(server) for _ in range(10)]
+        receivers.go_on.set()
+        receivers.wait_for("/hangs", 10)
+    assert [call.event for call in receivers.calls] == events
+
+
 @pytest.mark.slow
 def test_more_than_a_hundred_that_hang_hold_up_no_other(
     start: Start, receivers: Receivers
@@ -346,7 +355,7 @@ def test_after_so_many_failures_in_a_row_a_receiver_is_switched_off(
 def test_replayed_by_hand_it_has_all(
     start: Start, receivers: Receivers, database: Path
 ):
-    """Switched on again with one command, it has every event that it has not got, also those that came meanwhile or were given up, each once."""
+    """Switched on again with one command, it has every event that it has not got, also those that came meanwhile or were given up, each once. It may fail again as often as before."""
     receivers.answers["/down"] = [(500, "")] * 3
     with start("/down", "/a") as server:
         events = [order(server)]
@@ -354,16 +363,17 @@ def test_replayed_by_hand_it_has_all(
         events += [order(server) for _ in range(3)]
         receivers.wait_for("/a", 4)
         before = len(receivers.at("/down"))
+        receivers.answers["/down"] = [(500, "")]
         file = ROOT / "examples/recipes/webhook_outbox.py"
         subprocess.run(
             [sys.executable, file, receivers.url("/down")],
             env={"DATABASE": str(database)},
             check=True,
         )
-        receivers.wait_for("/down", 7)
+        receivers.wait_for("/down", 8)
         server.stop()
     assert before == 3
-    delivered = [call.event for call in receivers.at("/down")[3:]]
+    delivered = [call.event for call in receivers.at("/down")[4:]]
     assert Counter(delivered) == Counter(events)
     assert len(receivers.at("/a")) == 4
 
@@ -383,17 +393,21 @@ def test_a_receiver_that_is_gone_is_switched_off_at_once(
 def test_an_event_that_alone_is_refused_holds_up_no_other(
     start: Start, receivers: Receivers, database: Path
 ):
-    """One event is refused whenever it comes. It is given up in the end; the events after it are delivered, and their receiver stays on."""
+    """One event is refused whenever it comes. It is tried after waits of its own, and given up in the end; the events after it are delivered, and their receiver stays on."""
     receivers.refused = "coffee"
-    with start("/a") as server:
+    with start("/a", waits="0 0.1 1.5") as server:
         order(server, "coffee")
-        receivers.wait_for("/a")
         for number in range(1, 4):
+            receivers.wait_for("/a", 2 * number - 1)
             order(server)
             until(database, "select count(*) from events where done", number)
         until(database, "select due > 9e9 from events where not done", 1)
         order(server)
         until(database, "select count(*) from events where done", 4)
+    refused = [call.time for call in receivers.calls if call.body["item"] == "coffee"]
+    assert len(refused) == 3
+    assert refused[1] - refused[0] > 0.1
+    assert refused[2] - refused[1] > 1.5
 
 
 @pytest.mark.slow
