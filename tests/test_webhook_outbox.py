@@ -355,11 +355,12 @@ def test_after_so_many_failures_in_a_row_a_receiver_is_switched_off(
 def test_replayed_by_hand_it_has_all(
     start: Start, receivers: Receivers, database: Path
 ):
-    """Switched on again with one command, it has every event that it has not got, also those that came meanwhile or were given up, each once. It may fail again as often as before."""
+    """Switched on again with one command, it has every event that it has not got, also those that came meanwhile or were given up, each once. It may fail again as often as before; the others are left alone."""
     receivers.answers["/down"] = [(500, "")] * 3
-    with start("/down", "/a") as server:
+    receivers.answers["/gone"] = [(410, "")]
+    with start("/down", "/gone", "/a") as server:
         events = [order(server)]
-        until(database, "select max(free) > 9e9 from receivers", 1)
+        until(database, "select count(*) from receivers where free > 9e9", 2)
         events += [order(server) for _ in range(3)]
         receivers.wait_for("/a", 4)
         before = len(receivers.at("/down"))
@@ -376,6 +377,8 @@ def test_replayed_by_hand_it_has_all(
     delivered = [call.event for call in receivers.at("/down")[4:]]
     assert Counter(delivered) == Counter(events)
     assert len(receivers.at("/a")) == 4
+    query = "select sum(attempts) from events where receiver like '%/gone'"
+    assert rows(database, query) == [(1,)]
 
 
 def test_a_receiver_that_is_gone_is_switched_off_at_once(

@@ -40,7 +40,7 @@ SETTLE = """update events set leased = 0, done = :error = '', error = :error,
     due = :due where id = :id and receiver = :receiver"""
 FREE = "update receivers set failures = :failures, free = :free where url = :receiver"
 SWITCH_ON = "update receivers set failures = 0, free = 0 where url = :url"
-REPLAY = "update events set attempts = 0, due = 0 where receiver = :url and not done"
+REPLAY = "update events set attempts = 0, due = 0 where receiver = :url"
 
 
 def execute(values: dict[str, Any], *statements: str) -> list[dict[str, Any]]:
