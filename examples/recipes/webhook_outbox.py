@@ -77,18 +77,18 @@ async def deliver(client: httpx.AsyncClient, event: dict[str, Any]) -> None:
 
 
 async def work(client: httpx.AsyncClient, stop: asyncio.Event) -> None:
+    jobs: set[asyncio.Task[Any]] = {asyncio.create_task(stop.wait())}
     while not stop.is_set():
         try:
-            async with asyncio.TaskGroup() as deliveries:
-                while not stop.is_set():
-                    now = {"now": time.time(), "lease": time.time() + 2 * TIMEOUT}
-                    claimed = await run_in_threadpool(execute, now, CLAIM)
-                    for event in claimed:
-                        deliveries.create_task(deliver(client, event))
-                    await asyncio.sleep(0 if claimed else 0.2)
-        except Exception:  # of the database
-            logging.exception("the outbox begins again in a second")
-            await asyncio.sleep(1)
+            now = {"now": time.time(), "lease": time.time() + 2 * TIMEOUT}
+            claimed = await run_in_threadpool(execute, now, CLAIM)
+        except sqlite3.Error:
+            logging.exception("the outbox tries again in a second")
+            claimed = await asyncio.sleep(1, result=[])
+        jobs |= {asyncio.create_task(deliver(client, event)) for event in claimed}
+        rest = 0 if claimed else 0.2  # seconds, or until a delivery has ended
+        _, jobs = await asyncio.wait(jobs, timeout=rest, return_when="FIRST_COMPLETED")
+    await asyncio.gather(*jobs, return_exceptions=True)
 
 
 @asynccontextmanager
