@@ -34,6 +34,7 @@ class Call(NamedTuple):
 
     path: str
     event: str
+    type: str
     body: dict[str, Any]
     time: float
 
@@ -75,7 +76,8 @@ class Receive(BaseHTTPRequestHandler):
         self.server.at_once[self.path] += 1
         most = max(self.server.most_at_once, self.server.at_once[self.path])
         self.server.most_at_once = most
-        call = Call(self.path, self.headers["webhook-id"], body, time.monotonic())
+        event, kind = self.headers["webhook-id"], self.headers["content-type"]
+        call = Call(self.path, event, kind, body, time.monotonic())
         self.server.calls.append(call)
         with suppress(OSError):  # the sender has gone
             self.answer(body)
@@ -162,6 +164,7 @@ def test_each_receiver_has_the_event(start: Start, receivers: Receivers):
     body = {"type": "order.created", "item": "tea"}
     assert {call[:2] for call in receivers.calls} == {("/a", event), ("/b", event)}
     assert [call.body for call in receivers.calls] == [body, body]
+    assert {call.type for call in receivers.calls} == {"application/json"}
 
 
 def test_order_and_event_are_there_together_or_neither(
