@@ -34,7 +34,7 @@ async def resolve(url: httpx.URL) -> str:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(url.raw_host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
+    except OSError:
         raise ValueError(f"{url.host} has no address.") from None
     addresses = [ip_address(sockaddr[0]) for *_, sockaddr in found]
     if not all(map(may_be_called, addresses)):
