@@ -7,11 +7,10 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Annotated
 
 import httpx
 from fastapi import BackgroundTasks, FastAPI, HTTPException
-from pydantic import BaseModel, HttpUrl, UrlConstraints
+from pydantic import BaseModel, HttpUrl
 
 ALLOWED = [ip_network(n) for n in os.environ.get("ALLOWED_NETWORKS", "").split()]
 PUBLIC_IPV6 = ip_network("2000::/3")
@@ -75,7 +74,7 @@ app = FastAPI(lifespan=lifespan)
 
 
 class Receiver(BaseModel):
-    url: Annotated[HttpUrl, UrlConstraints(max_length=300)]
+    url: HttpUrl
 
 
 @app.post("/receivers", status_code=202)
@@ -85,6 +84,6 @@ async def create_receiver(receiver: Receiver, tasks: BackgroundTasks) -> Receive
         async with asyncio.timeout(TIMEOUT):
             await resolve(url)
     except (ValueError, TimeoutError) as error:
-        raise HTTPException(422, str(error)) from None
+        raise HTTPException(422, str(error) or "No name server answers.") from None
     tasks.add_task(greet, url)  # which resolves it anew: days may lie between
     return receiver
