@@ -93,8 +93,18 @@ def start(
 ) -> AbstractContextManager[Server]:
     """The app; names with an underscore for the dot. The outside is allowed."""
     known = {name.replace("_", "."): found for name, found in names.items()}
+    known = {name.encode("idna").decode(): found for name, found in known.items()}
     env = {"ALLOWED_NETWORKS": f"{OUTSIDE}/32", "NAMES": json.dumps(known)}
     return serve("tests.names:app", env=env | {"APP": module} | (settings or {}))
+
+
+def encrypt(listening: Listening, folder: Path, host: str) -> None:
+    """From now on by https, with a certificate of that name; who issued it is in the folder."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "trusted.pem")
+    encrypted = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert(host).configure_cert(encrypted)
+    listening.socket = encrypted.wrap_socket(listening.socket, server_side=True)
 
 
 def name(server: Server, url: str) -> httpx.Response:
@@ -247,11 +257,7 @@ def test_the_certificate_must_be_of_the_name(
     outside: Listening, port: int, tmp_path: Path
 ):
     """With `https` the certificate must be of the name that the client gave, although its address is connected to: with one of another name nothing is sent."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "trusted.pem")
-    encrypted = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("shop.test").configure_cert(encrypted)
-    outside.socket = encrypted.wrap_socket(outside.socket, server_side=True)
+    encrypt(outside, tmp_path, "shop.test")
     settings = {"SSL_CERT_FILE": str(tmp_path / "trusted.pem")}
     both = {"shop_test": [[OUTSIDE]], "other_test": [[OUTSIDE]]}
     with start(settings=settings, **both) as server:
@@ -260,6 +266,19 @@ def test_the_certificate_must_be_of_the_name(
         name(server, f"https://shop.test:{port}/")
         server.wait_for("greet: https://shop.* answered 204")
     assert [host for host, *_ in outside.received] == [f"shop.test:{port}"]
+
+
+def test_a_name_with_an_umlaut_is_called_in_ascii(
+    outside: Listening, port: int, tmp_path: Path
+):
+    """A name with an umlaut is looked up, called, and wanted in the certificate, as DNS spells it: `xn--…`."""
+    spelt = "grüner-tee.test".encode("idna").decode()
+    encrypt(outside, tmp_path, spelt)
+    settings = {"SSL_CERT_FILE": str(tmp_path / "trusted.pem")}
+    with start(settings=settings, **{"grüner-tee_test": [[OUTSIDE]]}) as server:
+        name(server, f"https://grüner-tee.test:{port}/")
+        server.wait_for("greet: .* answered 204")
+    assert [host for host, *_ in outside.received] == [f"{spelt}:{port}"]
 
 
 def test_two_names_share_no_connection(outside: Listening, port: int):
