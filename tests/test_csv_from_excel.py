@@ -146,6 +146,8 @@ def test_the_import_is_one_transaction(server: Server, settings: dict[str, str])
             b"sku;name;price\na1;Tea;-1\n",
             "price: Input should be greater than or equal",
         ),
+        (b"sku;name;price\na1;Tea;10000000\n", "price: Input should be less than"),
+        (b"sku;name;price\na1;Tea\n", "price: Decimal input should be"),
     ],
     ids=[
         "empty",
@@ -156,12 +158,14 @@ def test_the_import_is_one_transaction(server: Server, settings: dict[str, str])
         "1.234,50",
         "3,505",
         "-1",
+        "ten million",
+        "a short line",
     ],
 )
 def test_what_cannot_be_read_is_failed(
     server: Server, settings: dict[str, str], data: bytes, problem: str
 ):
-    """An empty file, a missing column or head, an open quote, a byte that is in neither encoding, and a price that could be meant in two ways, are `failed` and say why."""
+    """An empty file, a missing column or head, an open quote, a byte that is in neither encoding, a line that is too short, and a price that is out of bounds or could be meant in two ways, are `failed` and say why."""
     answer = report(server, data)
     assert answer["status"] == "failed"
     assert problem in "".join(answer["problems"])
