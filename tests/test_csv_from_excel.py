@@ -60,15 +60,16 @@ def products(settings: dict[str, str]) -> list[tuple[str, str, str]]:
         GERMAN.encode("cp1252"),
         GERMAN.encode("utf-8-sig"),
         GERMAN.encode(),
+        GERMAN.replace("\r\n", "\r").encode("cp1252"),
         ENGLISH.encode("cp1252"),
         ENGLISH.replace(",", "\t").encode("utf-8-sig"),
     ],
-    ids=["; cp1252", "; BOM", "; UTF-8", ", cp1252", "tab BOM"],
+    ids=["; cp1252", "; BOM", "; UTF-8", "; CR", ", cp1252", "tab BOM"],
 )
 def test_what_excel_saves_can_be_read(
     server: Server, settings: dict[str, str], data: bytes
 ):
-    """Excel's “CSV”, with `;`, a decimal comma and Windows-1252, its “CSV UTF-8” with a byte order mark, and the same with commas or tabs, are the same two products."""
+    """Excel's “CSV”, with `;`, a decimal comma and Windows-1252, its “CSV UTF-8” with a byte order mark, and the same with commas, tabs or the line ends of an old Mac, are the same two products."""
     assert report(server, data) == {
         "dry_run": False,
         "status": "done",
