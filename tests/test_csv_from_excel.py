@@ -88,6 +88,19 @@ def test_an_umlaut_in_the_last_line_decides(server: Server, settings: dict[str, 
     assert products(settings)[0] == ("a2", "Öl", "12")
 
 
+def test_the_first_line_names_the_delimiter(server: Server, settings: dict[str, str]):
+    """The first line alone says what the delimiter is: names full of the other one do no harm."""
+    data = b'sku,name,price\na1,"Tea; green; fresh; new",1\n'
+    assert report(server, data)["good"] == 1
+    assert products(settings) == [("a1", "Tea; green; fresh; new", "1")]
+
+
+def test_more_than_five_megabytes_are_413(server: Server):
+    """A file of more than five megabytes gets `413`."""
+    files = {"file": ("products.csv", b"a" * 5_000_001)}
+    assert client.post(f"{server.url}/imports", files=files).status_code == 413
+
+
 def test_a_dry_run_tells_and_writes_nothing(server: Server, settings: dict[str, str]):
     """A dry run reports how many lines are good, and each bad one with its line, as an editor counts it, its column and what is wrong. Nothing is written, also of a file without bad lines."""
     with_bad = report(server, WITH_BAD_LINES.encode(), dry_run=True)

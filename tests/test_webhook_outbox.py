@@ -22,6 +22,7 @@ import pytest
 
 from runner import Server, client, serve
 from runner.process import ROOT
+from tests.copying import changed
 from tests.load import REQUESTS, load
 from tests.orders import ask_until
 
@@ -431,6 +432,26 @@ def test_two_workers_deliver_each_event_once(start: Start, receivers: Receivers)
     for path in ("/a", "/b"):
         assert Counter(call.event for call in receivers.at(path)) == Counter(events)
     assert receivers.most_at_once == 1
+
+
+@pytest.mark.slow
+def test_the_next_goes_out_when_one_has_arrived(
+    start: Start, receivers: Receivers, database: Path, tmp_path: Path
+):
+    """A receiver's next event goes out as soon as the one before has arrived: nine that wait are delivered, although the loop of this copy looks by itself every ten minutes only."""
+    with start("/hangs") as server:
+        events = [order(server) for _ in range(10)]
+        receivers.wait_for("/hangs")
+        server.process.send_signal(SIGTERM)
+        server.wait_for("Waiting for application shutdown")
+        receivers.go_on.set()
+        server.wait()
+    seldom = {"0 if claimed else 0.2": "0 if claimed else 600"}
+    env = {"DATABASE": str(database), "PYTHONPATH": str(ROOT)}
+    env |= {"RECEIVERS": receivers.url("/hangs")}
+    with serve("changed:app", env=changed(env, tmp_path, TARGET, seldom)) as server:
+        server.wait_for(": delivered", nth=9)
+    assert [call.event for call in receivers.calls] == events
 
 
 @pytest.mark.slow
