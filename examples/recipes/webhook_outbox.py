@@ -88,7 +88,7 @@ async def work(client: httpx.AsyncClient, stop: asyncio.Event) -> None:
         jobs |= {asyncio.create_task(deliver(client, event)) for event in claimed}
         rest = 0 if claimed else 0.2  # seconds, or until a delivery has ended
         _, jobs = await asyncio.wait(jobs, timeout=rest, return_when="FIRST_COMPLETED")
-    await asyncio.gather(*jobs, return_exceptions=True)
+    await asyncio.gather(*jobs)
 
 
 @asynccontextmanager
