@@ -13,7 +13,7 @@ from tempfile import gettempdir, mkdtemp
 from typing import Annotated, Any
 from uuid import uuid4
 
-from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException, Query
+from fastapi import BackgroundTasks, Depends, FastAPI, HTTPException
 from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -36,8 +36,7 @@ execute(
 )
 app = FastAPI()
 Bearer = Annotated[HTTPAuthorizationCredentials, Depends(HTTPBearer())]
-Hex = r"^[0-9a-f]{32}$"
-ReportId = Annotated[str, PathParameter(pattern=Hex)]
+ReportId = Annotated[str, PathParameter(pattern=r"^[0-9a-f]{32}$")]
 
 
 def read_user(bearer: Bearer) -> str:
@@ -90,10 +89,7 @@ def create_link(report_id: Annotated[str, Depends(read_own)]) -> dict[str, str]:
 
 @app.get("/reports/{report_id}/file", response_class=FileResponse)
 def download(
-    report_id: ReportId,
-    until: Annotated[int, Query(ge=0, lt=2**40)],
-    nonce: Annotated[str, Query(pattern=Hex)],
-    signature: Annotated[str, Query(max_length=64)],
+    report_id: ReportId, until: int, nonce: str, signature: str
 ) -> FileResponse:
     wanted = sign(report_id, until, nonce)
     if not hmac.compare_digest(signature.encode(), wanted.encode()):
