@@ -145,6 +145,12 @@ NEEDS = {
     "recipes/receive_webhooks": Needs(
         env={"WEBHOOK_SECRET": "tea", "DATABASE": "{folder}/events.db"}
     ),
+    "recipes/csv_from_excel": Needs(env={"DATABASE": "{folder}/products.db"}),
+    "recipes/download_link": Needs(
+        env={"DATABASE": "{folder}/links.db", "REPORTS": "{folder}"}
+    ),
+    "recipes/forgot_password": Needs(env={"DATABASE": "{folder}/accounts.db"}),
+    "recipes/webhook_outbox": Needs(env={"DATABASE": "{folder}/outbox.db"}),
     "celery": _CELERY,
     "celery_first_hour": _CELERY_ON_A_FILE,
     "celery_limits_and_stops": _CELERY_ON_A_FILE,

@@ -318,6 +318,20 @@ _ALL = [
         until="build_in_a_process: 2027 done",
     ),
     Scene(
+        "recipes/forgot_password",
+        (
+            Request("POST", "/forgotten-passwords", {"email": "ada@example.com"}),
+            Request(
+                "POST",
+                "/forgotten-passwords",
+                {"email": "eve@example.com"},
+                after="mail_link: started",
+                delay=0.1,
+            ),
+        ),
+        not_in_browser=_NO_DATABASE,
+    ),
+    Scene(
         "after_the_stream/saved_shielded",
         (_READ, replace(_LEFT, after="save_answer")),
         not_in_browser=_NO_READER,
