@@ -16,7 +16,7 @@ from markdown.extensions.toc import slugify
 from recording.model import Bench, Latencies, Recording
 from runner.process import ROOT
 from runner.scenes import SCENES
-from theme import example, proof
+from theme import example, proof, versions
 from theme.fences import Missing, nearest, recorded
 from workshop.pages import (
     CONFIG,
@@ -88,6 +88,7 @@ _CHECKS: dict[str, Callable[[str], Any]] = {
     "losses": partial(recorded, Bench),
     "comparison": partial(recorded, Bench),
     "console": _console,
+    "versions": versions.checked,
     "python": _python,
 }
 """What a page may hold, by the name of the fence; each raises `Missing`."""
