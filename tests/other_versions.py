@@ -4,7 +4,9 @@
 what is installed over the rest, such as ``fastapi==0.115.0``. Ends with pytest's exit code.
 """
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -24,6 +26,8 @@ from theme.proof import find
 from workshop.pages import DOCS, EXAMPLES, PAGES, claims_of, page_of
 
 GROUPS = ("site", "examples", "tests")
+APART = ROOT / ".cache/newest"
+"""Where the newest of the queues are that have an environment of their own."""
 PRERELEASES = ("fastapi", "starlette")
 ELSEWHERE = "of no page"
 
@@ -72,6 +76,12 @@ def make_environment(kind: str, extra: list[str]) -> Path:
     subprocess.check_call([*pip, *options], cwd=ROOT)
     if kind == "prereleases":
         subprocess.check_call([*pip, "--upgrade", "--pre", *PRERELEASES])
+    if kind != "lowest":
+        for file in ROOT.glob("examples/*/requirements.txt"):
+            target = APART / file.parent.name
+            shutil.rmtree(target, ignore_errors=True)
+            names = re.findall(r"^[\w.-]+", file.read_text(), re.MULTILINE)
+            subprocess.check_call([*pip, "--target", target, *names])
     if extra:
         subprocess.check_call([*pip, *extra])
     return python
@@ -167,7 +177,13 @@ def main(kind: str, extra: str, arguments: list[str]) -> int:
     report = ROOT / f".cache/{kind}.xml"
     report.unlink(missing_ok=True)
     options = [f"--junitxml={report}", "--override-ini=junit_family=xunit1"]
-    code = subprocess.call([python, "-m", "pytest", *options, *arguments], cwd=ROOT)
+    options += ["-m", "queues or not queues"]
+    apart = {} if kind == "lowest" else {"APART": str(APART)}
+    code = subprocess.call(
+        [python, "-m", "pytest", *options, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **apart},
+    )
     if report.exists():
         print(told(wrong_in(report), other_than_pinned(python)))
     return code

@@ -1,18 +1,22 @@
 """The suite keeps what it was green with, and only then."""
 
+import ast
 import json
 import os
 import re
 import subprocess
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from runner.process import ROOT
 from tests.last_run import here
 from theme.versions import LastRun
-from workshop.pages import DOCS, PAGES
+from workshop.pages import DOCS, EXAMPLES, PAGES
+from workshop.publishing import imported_by, packages_of_examples
 
 ALL = 'testpaths = ["README.md", "CONTRIBUTING.md", "docs", "tests"]'
 GREEN = "def test_green():\n    pass\n"
@@ -86,3 +90,16 @@ def test_what_differs_between_versions_is_in_the_table_of_all_pages(name: str):
         version = match[1] or match[2]
         rows = [line for line in table.splitlines() if f"]({name}.md" in line]
         assert any(version in row for row in rows), f"docs/{name}.md: {match[0]}"
+
+
+def test_what_an_example_imports_is_named_as_pip_names_it():
+    there = packages_distributions()
+    asked = packages_of_examples()
+    for file in EXAMPLES.rglob("*.py"):
+        named = imported_by([file])
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                packages = there.get(node.module.partition(".")[0], [])
+                assert not packages or named & {*map(canonicalize_name, packages)}
+    everything = imported_by(EXAMPLES.rglob("*.py"))
+    assert {"pillow", "opentelemetry-sdk", "sqlalchemy", "taskiq"} <= everything & asked

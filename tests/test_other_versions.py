@@ -10,7 +10,7 @@ REPORT = """<testsuites><testsuite>
 <testcase file="tests/test_multiple_tasks.py" line="1" name="test_two_tasks_of_one_second_take_two_seconds">
   <failure message="AssertionError: assert 1 == 2&#10;and more">…</failure></testcase>
 <testcase file="docs/arq.md" line="1" name="line:30,column:1"><failure message="docs/arq.md:31: prints something else">…</failure></testcase>
-<testcase file="tests/test_recordings.py" line="1" name="test_a_scene_performed_again_has_the_shape_of_its_recording[restarts/killed]"><error message="no">…</error></testcase>
+<testcase file="tests/test_recordings.py" line="1" name="test_a_scene_performed_again_has_the_shape_of_its_recording[multiple_tasks/in_order]"><error message="no">…</error></testcase>
 <testcase file="tests/test_copies.py" line="1" name="test_a_copy[recipes/webhook.py]"><failure message="E">…</failure></testcase>
 <testcase file="tests/test_browser.py" line="1" name="test_a_page[/heavy-work/]"><failure message="E">…</failure></testcase>
 <testcase file="tests/test_runner.py" line="1" name="test_it"><failure message="E">…</failure></testcase>
@@ -26,7 +26,7 @@ def test_a_failure_is_told_under_its_page_with_the_claim(tmp_path: Path):
     assert [each.page for each in wrong] == [
         "multiple-tasks",
         "arq",
-        "restarts",
+        "multiple-tasks",
         "recipes/webhook",
         "heavy-work",
         "of no page",

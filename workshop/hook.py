@@ -94,8 +94,10 @@ def on_page_context(
     Give its template what stands in its head and its foot.
     """
     name = page.file.src_uri.removesuffix(".md")
-    context["run_with"] = run_with(name)
-    context["sources"] = sources_of(name, config.extra["repository"])
+    context["foot"] = {
+        "run_with": run_with(name),
+        "sources": sources_of(name, config.extra["repository"]),
+    }
     with suppress(Missing):  # is said where the page is read
         write_markdown(name, Path(config.site_dir))
     if page.canonical_url:

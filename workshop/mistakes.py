@@ -188,6 +188,8 @@ def _missing_of(page: str) -> Iterator[tuple[str, str]]:
             "no description",
             "say in the front matter, description: …, what is answered",
         )
+    if '"' in str(data.get("description")):
+        yield 'a " in the description', "write “ and ”: it ends what others are shown"
     if not data.get("searches") and page != "index":  # that is where one searches
         yield (
             "no searches",

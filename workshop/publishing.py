@@ -12,7 +12,6 @@ import re
 import tomllib
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -31,6 +30,9 @@ from workshop.pages import DOCS, claims_of, examples_of, front_matter, target_of
 
 ALWAYS = ("fastapi", "starlette", "uvicorn")
 """What every example runs on."""
+
+OTHERWISE = {"PIL": "pillow", "opentelemetry": "opentelemetry-sdk"}
+"""Packages that have another name than what is imported."""
 
 _FIGURE = re.compile(r'<svg[^>]* class="timeline.*?</svg>', re.DOTALL)
 _SCRIPT = re.compile(r"<script(?![^>]*\b(?:src|type)=)[^>]*>(.*?)</script>", re.DOTALL)
@@ -60,22 +62,26 @@ def run_with(page: str) -> str:
     """What a page's examples were last run with: a sentence; empty if no run is kept."""
     if not (run := last_run()):
         return ""
-    files, packages, asked = examples_of(page), dict(run.packages), _of_examples()
+    files, packages, asked = (
+        examples_of(page),
+        dict(run.packages),
+        packages_of_examples(),
+    )
     for apart in {needs_of(target_of(file)).packages for file in files}:
         packages |= run.apart.get(apart, {})
         asked |= run.apart.get(apart, {}).keys()
-    names = [*ALWAYS, *sorted(_imported(files) & asked - {*ALWAYS})]
+    names = [*ALWAYS, *sorted(imported_by(files) & asked - {*ALWAYS})]
     told = [f"Python {run.programs['Python']}", *(f"{n} {packages[n]}" for n in names)]
     return f"Run on {run.day} with {', '.join(told)}."
 
 
-def _of_examples() -> set[str]:
+def packages_of_examples() -> set[str]:
     """The packages that `pyproject.toml` names for the examples."""
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     return {canonicalize_name(re.split(r"[\[<>=]", n)[0]) for n in groups["examples"]}
 
 
-def _imported(files: Iterable[Path]) -> set[str]:
+def imported_by(files: Iterable[Path]) -> set[str]:
     """What the files import, by the names that pip has for it."""
     modules: set[str] = set()
     for file in files:
@@ -85,11 +91,7 @@ def _imported(files: Iterable[Path]) -> set[str]:
                     modules |= {alias.name.partition(".")[0] for alias in names}
                 case ast.ImportFrom(module=str(name), level=0):
                     modules.add(name.partition(".")[0])
-    there = _distributions()
-    return {canonicalize_name(name) for m in modules for name in there.get(m, [m])}
-
-
-_distributions = cache(packages_distributions)
+    return {OTHERWISE.get(module, canonicalize_name(module)) for module in modules}
 
 
 def sources_of(page: str, repository: str) -> dict[str, str]:

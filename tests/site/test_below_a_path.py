@@ -8,6 +8,7 @@ from urllib.parse import unquote, urldefrag, urljoin, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
+from mkdocs.config import load_config
 from playwright.sync_api import Browser, ConsoleMessage
 from playwright.sync_api import Page as Tab
 
@@ -49,7 +50,7 @@ def tab(browser: Browser, published: str) -> Iterator[Tab]:
 
     def listen(message: ConsoleMessage) -> None:
         if message.type == "error":
-            errors.append(message.text)
+            errors.append(f"{message.text} {message.location}")
 
     context.on("console", listen)
     yield context.new_page()
@@ -142,12 +143,12 @@ def test_a_page_links_to_its_sources_in_the_repository(
 
 
 def test_without_an_address_and_a_repository_no_page_names_one(
-    copy: Path, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    """As `make site` alone builds it, and `make serve`."""
-    from mkdocs.config import load_config
-
-    config = load_config(str(copy / "mkdocs.yml"), site_dir=str(tmp_path))
+    """As `make serve` builds it."""
+    for name in ("SITE_URL", "REPOSITORY"):
+        monkeypatch.delenv(name, raising=False)
+    config = load_config(str(ROOT / "mkdocs.yml"))
     assert config.site_url == ""
     assert config.extra["repository"] == ""
 
