@@ -24,6 +24,7 @@ serve: .venv/for-site $(runtime) ## Build the site, serve it on PORT (8000), and
 site: .venv/for-site $(runtime) ## Build what is published into site/: SITE_URL=https://host/path/ REPOSITORY=https://github.com/…
 	@test -d $(runtime) || { echo "make site: no Run buttons, their runtime could not be built: see .cache/runtime.log" >&2; exit 1; }
 	SITE_URL="$(SITE_URL)" REPOSITORY="$(REPOSITORY)" $(in_venv)python -m mkdocs build --site-dir site
+	@$(in_venv)python -m workshop.pictures site
 
 install: .venv/for-tests node_modules/axe-core $(runtime) $(older) $(engines) ## Install all that the tests need
 
@@ -48,7 +49,7 @@ record: .venv/for-tests ## Perform scenes that have changed, SCENE=page/name or 
 	@$(in_venv)python -m workshop.record $(SCENE) $(if $(ALL),--all) $(if $(ACCEPT),--accept)
 
 picture: .venv/for-site ## Draw the picture of README from its recording
-	@$(in_venv)python -m workshop.picture
+	@$(in_venv)python -m workshop.pictures
 
 latency: .venv/for-tests ## Measure how long requests wait while a task computes
 	$(in_venv)python -m bench.latency

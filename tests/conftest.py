@@ -15,6 +15,7 @@ from tests.copying import copied
 from tests.last_run import here
 from tests.services import new_database, postgresql_url, running, settings_of
 from tests.site.building import CHROMIUM, build, open_browser, serve_static
+from workshop.pictures import of_pages
 
 
 @pytest.fixture
@@ -84,6 +85,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
             after = getrusage(RUSAGE_CHILDREN)
             took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             folder.with_suffix(".seconds").write_text(str(took))
+            of_pages(folder)
     return folder
 
 

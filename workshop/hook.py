@@ -34,7 +34,6 @@ from workshop.publishing import (
     write_headers,
     write_llms_txt,
     write_markdown,
-    write_picture,
 )
 
 SERVING = "serving"
@@ -89,10 +88,7 @@ def on_nav(nav: Navigation, config: MkDocsConfig, **_: Any) -> None:
 def on_page_context(
     context: dict[str, Any], page: Page, config: MkDocsConfig, **_: Any
 ) -> None:
-    """Write the page as Markdown, and its picture if it has an address that others link to.
-
-    Give its template what stands in its head and its foot.
-    """
+    """Write the page as Markdown, and give its template what stands in head and foot."""
     name = page.file.src_uri.removesuffix(".md")
     context["foot"] = {
         "run_with": run_with(name),
@@ -102,10 +98,8 @@ def on_page_context(
         write_markdown(name, Path(config.site_dir))
     if page.canonical_url:
         heading = page.toc.items[0].title if page.toc.items else page.title
-        context["heading"] = heading = html.unescape(str(heading))
+        context["heading"] = html.unescape(str(heading))
         context["picture"] = urljoin(page.canonical_url, "figure.png")
-        shown = page.content or ""
-        write_picture(name, heading, shown, config.site_name, Path(config.site_dir))
 
 
 def on_post_template(output_content: str, **_: Any) -> str:

@@ -1,7 +1,6 @@
 """What a published site has beside its pages: for machines that read it, link to it, guard it.
 
 - each page as Markdown, ``multiple-tasks/index.md``, and ``llms.txt``, which lists them;
-- a picture for those who link to a page, drawn from its first figure: ``figure.png``;
 - ``_headers``, a Content-Security-Policy for hosts that read such a file.
 """
 
@@ -16,14 +15,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
-import resvg_py
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.nav import Navigation
 from packaging.utils import canonicalize_name
 
 from runner.needs import needs_of
 from runner.process import ROOT
-from theme.picture import LIGHT, card
 from theme.plain import address, plain
 from theme.versions import last_run
 from workshop.pages import DOCS, claims_of, examples_of, front_matter, target_of
@@ -34,7 +31,6 @@ ALWAYS = ("fastapi", "starlette", "uvicorn")
 OTHERWISE = {"PIL": "pillow", "opentelemetry": "opentelemetry-sdk"}
 """Packages that have another name than what is imported."""
 
-_FIGURE = re.compile(r'<svg[^>]* class="timeline.*?</svg>', re.DOTALL)
 _SCRIPT = re.compile(r"<script(?![^>]*\b(?:src|type)=)[^>]*>(.*?)</script>", re.DOTALL)
 
 
@@ -45,16 +41,6 @@ def write_markdown(page: str, site: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     foot = run_with(page)
     file.write_text(f"{text}\n---\n\n{foot}\n" if foot else text)
-
-
-def write_picture(page: str, title: str, html: str, site_name: str, site: Path) -> None:
-    """Write the picture of a page beside its HTML, `html` being what it shows."""
-    figure = _FIGURE.search(html)
-    svg = card(title, site_name, figure[0] if figure else "")
-    png = resvg_py.svg_to_bytes(svg_string=svg, style_sheet=LIGHT)
-    file = (site / address(page)).with_name("figure.png")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(bytes(png))
 
 
 @cache

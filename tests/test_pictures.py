@@ -4,25 +4,21 @@ import io
 import re
 
 import pytest
-import resvg_py
 from PIL import Image
 
 from recording.figure import draw
 from recording.model import Recording, load
-from theme.picture import HEIGHT, LIGHT, WIDTH, card
+from theme.picture import HEIGHT, WIDTH, card
 from workshop.pages import DOCS, PAGES
-from workshop.picture import FILE, SCENE, picture
+from workshop.pictures import README, SCENE, of_readme, png
 
 
 def test_the_picture_of_readme_is_drawn_from_its_recording():
-    assert FILE.read_text() == picture(), "make picture"
+    assert README.read_text() == of_readme(), "make picture"
 
 
 def drawn(title: str, figure: str) -> Image.Image:
-    png = resvg_py.svg_to_bytes(
-        svg_string=card(title, "Site", figure), style_sheet=LIGHT
-    )
-    return Image.open(io.BytesIO(bytes(png))).convert("RGB")
+    return Image.open(io.BytesIO(png(card(title, "Site", figure)))).convert("RGB")
 
 
 def colours(image: Image.Image, box: tuple[int, int, int, int]) -> set[object]:
