@@ -62,28 +62,39 @@ def lower_bounds() -> list[str]:
 
 
 def make_environment(kind: str, extra: list[str]) -> Path:
-    """Install into a folder of its own beside ``.venv``; return its Python."""
+    """Install into a folder of its own beside ``.venv``; return its Python.
+
+    Raises `SystemExit` with what pip says if that cannot be.
+    """
     folder = ROOT / f".venv-{kind}"
-    subprocess.check_call([sys.executable, "-m", "venv", "--clear", folder])
     python = folder / "bin/python"
-    pip = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.check_call([*pip, "--upgrade", "pip"])
-    options = [option for group in GROUPS for option in ("--group", group)]
+    subprocess.check_call([sys.executable, "-m", "venv", "--clear", folder])
+
+    def install(*what: str) -> None:
+        command = [python, "-m", "pip", "install", "--disable-pip-version-check"]
+        ended = subprocess.run(
+            [*command, *what], cwd=ROOT, capture_output=True, text=True
+        )
+        if ended.returncode:
+            sys.exit(ended.stderr)
+
+    install("--upgrade", "pip")
+    groups = [option for group in GROUPS for option in ("--group", group)]
     if kind == "lowest":
         bounds = ROOT / ".cache/lowest.txt"
         bounds.write_text("\n".join(lower_bounds()) + "\n")
-        options += ["--constraint", str(bounds)]
-    subprocess.check_call([*pip, *options], cwd=ROOT)
-    if kind == "prereleases":
-        subprocess.check_call([*pip, "--upgrade", "--pre", *PRERELEASES])
-    if kind != "lowest":
+        install(*groups, "--constraint", str(bounds))
+    else:
+        install(*groups)
         for file in ROOT.glob("examples/*/requirements.txt"):
             target = APART / file.parent.name
             shutil.rmtree(target, ignore_errors=True)
             names = re.findall(r"^[\w.-]+", file.read_text(), re.MULTILINE)
-            subprocess.check_call([*pip, "--target", target, *names])
+            install("--target", str(target), *names)
+    if kind == "prereleases":
+        install("--upgrade", "--pre", *PRERELEASES)
     if extra:
-        subprocess.check_call([*pip, *extra])
+        install(*extra)
     return python
 
 
@@ -118,9 +129,11 @@ def wrong_in(report: Path) -> list[Wrong]:
 
 def _told(case: ElementTree.Element, bad: ElementTree.Element) -> Wrong:
     file, name = case.get("file") or "", case.get("name") or ""
-    why = (bad.get("message") or "").strip().splitlines() or [""]
-    first = re.sub(r"^(AssertionError|[\w.]*\.ServerError): ", "", why[0])
-    return Wrong(*_named(file, name), first)
+    lines = (bad.get("message") or "").strip().splitlines() or [""]
+    why = re.sub(r"^(AssertionError|[\w.]*\.ServerError): ", "", lines[0])
+    if why.endswith(" but"):  # and what came instead is below
+        why += f" … {lines[-1]}"
+    return Wrong(*_named(file, name), why)
 
 
 def _named(file: str, name: str) -> tuple[str, str]:
@@ -152,7 +165,7 @@ def _statement(file: str, name: str) -> str:
         statement = find(node)[1]
     except Missing:  # without words for the reader
         return node
-    return f"{statement} ({file}::{name})"
+    return f"{statement} ({node})"
 
 
 def told(wrong: list[Wrong], versions: list[str]) -> str:
@@ -165,14 +178,16 @@ def told(wrong: list[Wrong], versions: list[str]) -> str:
     for page in sorted(pages, key=lambda page: (page == ELSEWHERE, page)):
         file = DOCS / f"{page}.md"
         lines.append(file.relative_to(ROOT).as_posix() if file.exists() else page)
-        for each in pages[page]:
-            lines += [f"  {each.what}", f"    {each.why}"]
+        for what in dict.fromkeys(each.what for each in pages[page]):
+            reasons = dict.fromkeys(e.why for e in pages[page] if e.what == what)
+            lines += [f"  {what}", *(f"    {why}" for why in reasons)]
     lines.append(f"{len(wrong)} do not hold" if wrong else "all of it holds")
     return "\n".join(lines)
 
 
 def main(kind: str, extra: str, arguments: list[str]) -> int:
     """Make the environment, run the suite in it, and print the report last."""
+    print(f"installing into .venv-{kind}", flush=True)
     python = make_environment(kind, extra.split())
     report = ROOT / f".cache/{kind}.xml"
     report.unlink(missing_ok=True)
@@ -184,7 +199,9 @@ def main(kind: str, extra: str, arguments: list[str]) -> int:
         cwd=ROOT,
         env={**os.environ, **apart},
     )
-    if report.exists():
+    if not report.exists():
+        print(f"pytest ended with {code} before it ran a test: see above")
+    else:
         print(told(wrong_in(report), other_than_pinned(python)))
     return code
 

@@ -9,6 +9,8 @@ from tests.other_versions import lower_bounds, told, wanted, wrong_in
 REPORT = """<testsuites><testsuite>
 <testcase file="tests/test_multiple_tasks.py" line="1" name="test_two_tasks_of_one_second_take_two_seconds">
   <failure message="AssertionError: assert 1 == 2&#10;and more">…</failure></testcase>
+<testcase file="tests/test_multiple_tasks.py" line="1" name="test_two_tasks_of_one_second_take_two_seconds[again]">
+  <failure message="runner.process.ServerError: the process ended, and it has not printed its address, but&#10;Traceback&#10;TypeError: no">…</failure></testcase>
 <testcase file="docs/arq.md" line="1" name="line:30,column:1"><failure message="docs/arq.md:31: prints something else">…</failure></testcase>
 <testcase file="tests/test_recordings.py" line="1" name="test_a_scene_performed_again_has_the_shape_of_its_recording[multiple_tasks/in_order]"><error message="no">…</error></testcase>
 <testcase file="tests/test_copies.py" line="1" name="test_a_copy[recipes/webhook.py]"><failure message="E">…</failure></testcase>
@@ -24,6 +26,7 @@ def test_a_failure_is_told_under_its_page_with_the_claim(tmp_path: Path):
     file.write_text(REPORT)
     wrong = wrong_in(file)
     assert [each.page for each in wrong] == [
+        "multiple-tasks",
         "multiple-tasks",
         "arq",
         "multiple-tasks",
@@ -42,8 +45,11 @@ def test_a_failure_is_told_under_its_page_with_the_claim(tmp_path: Path):
     assert lines[at + 1].startswith(
         "  claim: Two tasks of one second each take two seconds. (tests/"
     )
-    assert lines[at + 2] == "    assert 1 == 2"
-    assert lines[-1] == "6 do not hold"
+    assert lines[at + 2 : at + 4] == [
+        "    assert 1 == 2",
+        "    the process ended, and it has not printed its address, but … TypeError: no",
+    ]
+    assert lines[-1] == "7 do not hold"
 
 
 def test_the_lowest_versions_are_the_lower_bounds():

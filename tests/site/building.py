@@ -12,10 +12,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from runner import Server, serve
 from runner.process import ROOT
-from tests.site.static import PUBLISHED
-
-REPOSITORY = "https://github.com/owner/name"
-"""Where the sources of the tests' site are said to be."""
+from tests.site.addresses import PUBLISHED, REPOSITORY
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])),

@@ -14,8 +14,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-PUBLISHED = "https://site.invalid/after/the-response/"
-"""The address for which the tests build the site."""
+from tests.site.addresses import PUBLISHED
 
 SITE = Path(os.environ.get("SITE", ""))
 

@@ -15,9 +15,8 @@ from playwright.sync_api import Page as Tab
 from runner import client
 from runner.process import ROOT
 from tests.button.running import run, scene
-from tests.site.building import REPOSITORY
+from tests.site.addresses import PUBLISHED, REPOSITORY
 from tests.site.built import Page
-from tests.site.static import PUBLISHED
 from tests.test_browser import load, results
 from workshop.pages import PAGES, address_of, front_matter
 

@@ -5,7 +5,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 
-from tests.site.static import PUBLISHED
+from tests.site.addresses import PUBLISHED
 from workshop.mistakes import anchors
 from workshop.pages import DOCS, PAGES
 

@@ -6,8 +6,8 @@ from urllib.parse import urljoin, urlsplit
 
 import pytest
 
+from tests.site.addresses import PUBLISHED
 from tests.site.built import Page
-from tests.site.static import PUBLISHED
 from theme.plain import address, plain
 from workshop.mistakes import anchors
 from workshop.pages import DOCS, PAGES, front_matter, nav
