@@ -23,7 +23,7 @@ from runner.process import ROOT
 from runner.scenes import SCENES
 from theme.fences import Missing
 from theme.proof import find
-from workshop.pages import DOCS, EXAMPLES, PAGES, claims_of, page_of
+from workshop.pages import DOCS, EXAMPLES, PAGES, address_of, claims_of, page_of
 
 GROUPS = ("site", "examples", "tests")
 APART = ROOT / ".cache/newest"
@@ -144,7 +144,9 @@ def _named(file: str, name: str) -> tuple[str, str]:
         within = Path(file).is_relative_to("docs")
         page = Path(file).relative_to("docs") if within else Path(file)
         line = re.search(r"line:(\d+)", name)
-        return str(page.with_suffix("")), f"session, line {line[1] if line else '?'}"
+        return page.with_suffix(
+            ""
+        ).as_posix(), f"session, line {line[1] if line else '?'}"
     parameter = re.search(r"\[(.*)\]", name)
     of = parameter[1] if parameter else ""
     if of in SCENES:
@@ -152,7 +154,7 @@ def _named(file: str, name: str) -> tuple[str, str]:
     for page in PAGES:
         if claims_of(page) == ROOT / file:
             return page, f"claim: {_statement(file, name)}"
-        if of.strip("/") == page:
+        if of in (page, address_of(page)):
             return page, f"{file}::{name}"
     for example in EXAMPLES.rglob("*.py"):
         path = example.relative_to(EXAMPLES).with_suffix("").as_posix()

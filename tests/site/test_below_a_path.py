@@ -123,6 +123,7 @@ def test_who_links_to_a_page_shows_its_title_and_its_figure(
     assert heading
     assert told["og:title"] == heading.get_text().removesuffix("¶")
     assert told["og:description"] == front_matter(name)["description"]
+    assert told["og:image"].startswith(PUBLISHED)
     picture = site / told["og:image"].removeprefix(PUBLISHED)
     head = picture.read_bytes()[:24]
     assert head[:8] == b"\x89PNG\r\n\x1a\n"
