@@ -72,7 +72,7 @@ def make_environment(kind: str, extra: list[str]) -> Path:
     subprocess.check_call([sys.executable, "-m", "venv", "--clear", folder])
 
     def install(*what: str) -> None:
-        command = [python, "-m", "pip", "install", "--disable-pip-version-check"]
+        command = [str(python), "-m", "pip", "install", "--disable-pip-version-check"]
         ended = subprocess.run(
             [*command, *what], cwd=ROOT, capture_output=True, text=True
         )
@@ -102,7 +102,7 @@ def make_environment(kind: str, extra: list[str]) -> Path:
 def other_than_pinned(python: Path) -> list[str]:
     """What is installed there in another version than `constraints.txt` names."""
     pinned = dict(_versions((ROOT / "constraints.txt").read_text()))
-    command = [python, "-m", "pip", "list", "--format=freeze"]
+    command = [str(python), "-m", "pip", "list", "--format=freeze"]
     there = _versions(subprocess.check_output(command, text=True))
     found = [
         f"{name} {version} ({pinned.get(name, 'not')} pinned)"
@@ -141,12 +141,9 @@ def _told(case: ElementTree.Element, bad: ElementTree.Element) -> Wrong:
 def _named(file: str, name: str) -> tuple[str, str]:
     """The page that a test concerns, and what it tests, in words."""
     if file.endswith(".md"):
-        within = Path(file).is_relative_to("docs")
-        page = Path(file).relative_to("docs") if within else Path(file)
+        source = file.removeprefix("docs/").removesuffix(".md")
         line = re.search(r"line:(\d+)", name)
-        return page.with_suffix(
-            ""
-        ).as_posix(), f"session, line {line[1] if line else '?'}"
+        return source, f"session, line {line[1] if line else '?'}"
     parameter = re.search(r"\[(.*)\]", name)
     of = parameter[1] if parameter else ""
     if of in SCENES:

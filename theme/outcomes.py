@@ -91,12 +91,19 @@ def comparison(name: str, _: Markdown) -> str:
     own, default = split(bench.outcomes)
     main = main_of(bench.outcomes)
     return (
-        f"{table(own, main)}<p>Measured in one run with {bench.made_with}. Pick-up is "
-        "the median time from the request to the first line of its job; accepted and "
-        f"done are jobs per second, as a share of {_MAIN}: {main.accepted:.0f} accepted, "
-        f"{main.done:.0f} done.</p>"
+        f"{table(own, main)}<p>{explained(bench)}</p>"
         "<details><summary>The same with the settings that come with them</summary>"
         f"{table(default, main)}</details>"
+    )
+
+
+def explained(bench: Bench) -> str:
+    """What it was measured with, and what the columns are."""
+    main = main_of(bench.outcomes)
+    return (
+        f"Measured in one run with {bench.made_with}. Pick-up is the median time from the "
+        "request to the first line of its job; accepted and done are jobs per second, as "
+        f"a share of {_MAIN}: {main.accepted:.0f} accepted, {main.done:.0f} done."
     )
 
 

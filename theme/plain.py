@@ -131,7 +131,7 @@ def _comparison(name: str) -> str:
     return "\n\n".join(
         [
             _table(*outcomes.rows(own, main)),
-            f"Measured in one run with {bench.made_with}.",
+            outcomes.explained(bench),
             "The same with the settings that come with them:",
             _table(*outcomes.rows(default, main)),
         ]
