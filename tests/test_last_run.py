@@ -29,6 +29,7 @@ def suite_of(copy: Path, *options: str, tests: str = GREEN) -> Path:
         settings.read_text().replace(ALL, 'testpaths = ["tests/all.py"]')
     )
     (copy / "tests/all.py").write_text(tests)
+    (copy / "last_run.json").unlink(missing_ok=True)
     env = {k: v for k, v in os.environ.items() if k not in ("LAST_RUN", "CI")}
     subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-n1", *options], cwd=copy, env=env

@@ -79,3 +79,17 @@ def test_every_python_that_the_project_promises_is_tested():
     pythons = matrix["jobs"]["test"]["strategy"]["matrix"]["python"]
     assert pythons == ["3.11", "3.12", "3.13", "3.14"]
     assert 'requires-python = ">=3.11"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_what_a_machine_lacks_is_named_where_it_cannot_be_installed():
+    """Where there is no `apt-get`."""
+    ended = subprocess.run(
+        ["/bin/bash", ROOT / ".ci/machine"],
+        env={"PATH": "/nowhere"},
+        capture_output=True,
+        text=True,
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.endswith(
+        "install yourself: chromium rabbitmq-server redis-server docker-compose\n"
+    )

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.site.addresses import PUBLISHED
 
-SITE = Path(os.environ.get("SITE", ""))
+SITE = Path(os.environ["SITE"])
 
 
 class Headers:
@@ -42,7 +42,7 @@ class Headers:
         await self._app(scope, receive, with_headers)
 
 
-_files = StaticFiles(directory=SITE, html=True, check_dir=False)
+_files = StaticFiles(directory=SITE, html=True)
 
 app = Starlette(
     routes=[
