@@ -48,11 +48,8 @@ def run_with(page: str) -> str:
     """What a page's examples were last run with: a sentence; empty if no run is kept."""
     if not (run := last_run()):
         return ""
-    files, packages, asked = (
-        examples_of(page),
-        dict(run.packages),
-        packages_of_examples(),
-    )
+    packages, asked = dict(run.packages), set(packages_of_examples())
+    files = examples_of(page)
     for apart in {needs_of(target_of(file)).packages for file in files}:
         packages |= run.apart.get(apart, {})
         asked |= run.apart.get(apart, {}).keys()
@@ -61,6 +58,7 @@ def run_with(page: str) -> str:
     return f"Run on {run.day} with {', '.join(told)}."
 
 
+@cache
 def packages_of_examples() -> set[str]:
     """The packages that `pyproject.toml` names for the examples."""
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
