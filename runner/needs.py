@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import sys
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from pathlib import Path
 from runner.process import PYTHON, ROOT, Server, complete, start
 from runner.services import Service
 
+APART = Path(os.environ.get("APART", ROOT / ".cache"))
+"""The folder of packages that do not go with the others."""
 _REDIS = "redis://127.0.0.1:{port}"
 RABBITMQ = "amqp://guest:guest@127.0.0.1:{port}/%2F"
 POSTGRESQL = "postgresql://postgres@127.0.0.1:{port}/{database}"
@@ -70,7 +73,7 @@ class Needs:
 
     @property
     def _installed(self) -> Path:
-        return ROOT / ".cache" / self.packages
+        return APART / self.packages
 
 
 _DURABLE = Needs(env={"DATABASE": "{folder}/jobs.db"})

@@ -12,8 +12,10 @@ from button.markup import BUILT
 from runner import Server, serve
 from runner.services import Service
 from tests.copying import copied
+from tests.last_run import here
 from tests.services import new_database, postgresql_url, running, settings_of
 from tests.site.building import CHROMIUM, build, open_browser, serve_static
+from workshop.pictures import of_pages
 
 
 @pytest.fixture
@@ -77,11 +79,13 @@ def site(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
         flock(lock, LOCK_EX)
         folder = common / "site"
         if not (folder / "sitemap.xml").exists():
+            here().save(folder.with_suffix(".json"))
             before = getrusage(RUSAGE_CHILDREN)
-            build(folder)
+            build(folder, last_run=folder.with_suffix(".json"))
             after = getrusage(RUSAGE_CHILDREN)
             took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             folder.with_suffix(".seconds").write_text(str(took))
+            of_pages(folder)
     return folder
 
 

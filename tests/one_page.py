@@ -21,6 +21,7 @@ _KINDS = {
     "test_recordings": "recordings",
     "test_published": "published",
     "test_links": "links",
+    "test_markdown": "as Markdown",
     "test_browser": "in the browser",
     "test_button": "Run",
 }

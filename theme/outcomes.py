@@ -47,8 +47,7 @@ def losses(name: str, _: Markdown) -> str:
 
 def draw(outcomes: list[Outcome]) -> str:
     """One line of marks for each way, as an SVG element that fits any width."""
-    story = "; ".join(map(_story, outcomes))
-    svg = canvas(story, _ROW * len(outcomes), "timeline losses")
+    svg = canvas(story(outcomes), _ROW * len(outcomes), "timeline losses")
     for row, way in enumerate(outcomes):
         name = {"x": "0", "y": str(row * _ROW + 14), "class": "lane"}
         fates = way.kills["worker"].fates
@@ -69,6 +68,11 @@ def draw(outcomes: list[Outcome]) -> str:
     return tostring(svg, encoding="unicode")
 
 
+def story(outcomes: list[Outcome]) -> str:
+    """What the figure shows, in words."""
+    return "; ".join(map(_story, outcomes))
+
+
 def _story(way: Outcome) -> str:
     fates = way.kills["worker"].fates
     counted = [f"{fates.count(f)} {text}" for f, (text, _) in _FATES.items()]
@@ -87,12 +91,19 @@ def comparison(name: str, _: Markdown) -> str:
     own, default = split(bench.outcomes)
     main = main_of(bench.outcomes)
     return (
-        f"{table(own, main)}<p>Measured in one run with {bench.made_with}. Pick-up is "
-        "the median time from the request to the first line of its job; accepted and "
-        f"done are jobs per second, as a share of {_MAIN}: {main.accepted:.0f} accepted, "
-        f"{main.done:.0f} done.</p>"
+        f"{table(own, main)}<p>{explained(bench)}</p>"
         "<details><summary>The same with the settings that come with them</summary>"
         f"{table(default, main)}</details>"
+    )
+
+
+def explained(bench: Bench) -> str:
+    """What it was measured with, and what the columns are."""
+    main = main_of(bench.outcomes)
+    return (
+        f"Measured in one run with {bench.made_with}. Pick-up is the median time from the "
+        "request to the first line of its job; accepted and done are jobs per second, as "
+        f"a share of {_MAIN}: {main.accepted:.0f} accepted, {main.done:.0f} done."
     )
 
 
@@ -111,8 +122,13 @@ def main_of(outcomes: list[Outcome]) -> Speed:
 
 def table(outcomes: list[Outcome], main: Speed) -> str:
     """What each way lost, and how fast it was beside the main path, as HTML."""
+    return _table(*rows(outcomes, main))
+
+
+def rows(outcomes: list[Outcome], main: Speed) -> tuple[list[str], list[list[str]]]:
+    """The same as the head of a table and its rows."""
     head = ["Way", *_KILLS.values(), "Accepted", "Done", "Pick-up"]
-    rows = [
+    return head, [
         [
             _name(way),
             *(_lost(way.kills.get(kind)) for kind in _KILLS),
@@ -120,7 +136,6 @@ def table(outcomes: list[Outcome], main: Speed) -> str:
         ]
         for way in outcomes
     ]
-    return _table(head, rows)
 
 
 def _lost(kill: Killed | None) -> str:

@@ -1,7 +1,7 @@
 """MkDocs' hook: a page with a mistake fails the build; served, it shows what is wrong.
 
 A site that is built and not served is light: what no page uses of Material's style is dropped,
-if purgecss is there, from npm.
+if purgecss is there, from npm; and it has what a published site needs beside its pages.
 """
 
 import html
@@ -12,29 +12,38 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 from jinja2 import Environment, FileSystemBytecodeCache
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import BuildError
+from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
 from runner.process import ROOT
+from theme.fences import Missing
 from workshop.mistakes import Mistake, mistakes_of, mistakes_of_nav
 from workshop.pages import PAGES
+from workshop.publishing import (
+    run_with,
+    sources_of,
+    write_headers,
+    write_llms_txt,
+    write_markdown,
+)
 
 SERVING = "serving"
 """In the configuration's `extra`, where a writer looks at the site: a folder for what is kept
 from one build to the next."""
 
 PURGECSS = ROOT / "node_modules/purgecss/bin/purgecss.js"
-_KEPT = re.compile(
-    r"(<(?:pre|script|textarea)\b.*?</(?:pre|script|textarea)>)", re.DOTALL
-)
-"""Where white space means something."""
 _log = logging.getLogger("mkdocs")
+_SPACE = re.compile(r"<(pre|script)\b.*?</\1>|\s*\n\s*", re.DOTALL)
+"""Space around the end of a line, and what space belongs to, as its first group."""
 
 
 def on_pre_build(config: MkDocsConfig, **_: Any) -> None:
@@ -71,24 +80,53 @@ def on_env(env: Environment, config: MkDocsConfig, **_: Any) -> None:
         env.bytecode_cache = FileSystemBytecodeCache(kept)
 
 
-def on_post_page(output: str, config: MkDocsConfig, **_: Any) -> str | None:
-    """Drop the indentation of Material's templates: half a kilobyte of each page."""
-    if config.extra.get(SERVING):
-        return None
-    parts = _KEPT.split(output)
-    parts[::2] = [re.sub(r"\s*\n\s*", "\n", part) for part in parts[::2]]
-    return "".join(parts)
+def on_nav(nav: Navigation, config: MkDocsConfig, **_: Any) -> None:
+    """Write the list of all pages."""
+    write_llms_txt(config, nav)
+
+
+def on_page_context(
+    context: dict[str, Any], page: Page, config: MkDocsConfig, **_: Any
+) -> None:
+    """Write the page as Markdown, and give its template what stands in head and foot."""
+    name = page.file.src_uri.removesuffix(".md")
+    context["foot"] = {
+        "run_with": run_with(name),
+        "sources": sources_of(name, config.extra["repository"]),
+    }
+    with suppress(Missing):  # is said where the page is read
+        write_markdown(name, Path(config.site_dir))
+    if page.canonical_url:
+        heading = page.toc.items[0].title if page.toc.items else page.title
+        context["heading"] = html.unescape(str(heading))
+        context["picture"] = urljoin(page.canonical_url, "figure.png")
+
+
+def on_post_template(output_content: str, **_: Any) -> str:
+    """The page of what is not found is made as others are."""
+    return on_post_page(output_content)
+
+
+def on_post_page(output: str, **_: Any) -> str:
+    """Leave out the space that templates have between elements."""
+    return _SPACE.sub(lambda found: found[0] if found[1] else "\n", output)
 
 
 def on_post_build(config: MkDocsConfig, **_: Any) -> None:
-    """Drop the style that no page uses. Raises `CalledProcessError` if that fails."""
+    """Drop the style that no page uses, and write what guards the site.
+
+    Raises `CalledProcessError` if the first fails.
+    """
+    if config.extra.get(SERVING):
+        return
     places = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     node = shutil.which("node", path=places)
-    if node and PURGECSS.exists() and not config.extra.get(SERVING):
+    if node and PURGECSS.exists():
         style = ROOT / "theme/purge.cjs"
         subprocess.run(
             [node, PURGECSS, "--config", style], cwd=config.site_dir, check=True
         )
+    write_headers(Path(config.site_dir))
 
 
 def _log_all(found: Iterable[Mistake]) -> None:

@@ -16,7 +16,7 @@ from markdown.extensions.toc import slugify
 from recording.model import Bench, Latencies, Recording
 from runner.process import ROOT
 from runner.scenes import SCENES
-from theme import example, proof
+from theme import example, proof, versions
 from theme.fences import Missing, nearest, recorded
 from workshop.pages import (
     CONFIG,
@@ -88,6 +88,7 @@ _CHECKS: dict[str, Callable[[str], Any]] = {
     "losses": partial(recorded, Bench),
     "comparison": partial(recorded, Bench),
     "console": _console,
+    "versions": versions.checked,
     "python": _python,
 }
 """What a page may hold, by the name of the fence; each raises `Missing`."""
@@ -187,6 +188,8 @@ def _missing_of(page: str) -> Iterator[tuple[str, str]]:
             "no description",
             "say in the front matter, description: …, what is answered",
         )
+    if '"' in str(data.get("description")):
+        yield 'a " in the description', "write “ and ”: it ends what others are shown"
     if not data.get("searches") and page != "index":  # that is where one searches
         yield (
             "no searches",

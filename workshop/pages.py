@@ -51,9 +51,17 @@ def target_of(file: Path) -> str:
 
 def examples_of(page: str) -> list[Path]:
     """The Python files that a reader of the page copies."""
-    files = [f for f in EXAMPLES.rglob("*.py") if f.name != "__init__.py"]
-    names = {f: f.relative_to(EXAMPLES).with_suffix("").as_posix() for f in files}
-    return sorted(file for file, name in names.items() if page_of(name) == page)
+    return list(_examples().get(page, []))
+
+
+@cache  # asked several times for each page of a build
+def _examples() -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for file in sorted(EXAMPLES.rglob("*.py")):
+        if file.name != "__init__.py":
+            name = file.relative_to(EXAMPLES).with_suffix("").as_posix()
+            found.setdefault(page_of(name), []).append(file)
+    return found
 
 
 def front_matter(page: str) -> dict[str, Any]:

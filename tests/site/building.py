@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from runner import Server, serve
 from runner.process import ROOT
+from tests.site.addresses import PUBLISHED, REPOSITORY
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])),
@@ -19,12 +20,22 @@ CHROMIUM = next(
 )
 
 
-def build(folder: Path, source: Path = ROOT) -> None:
-    """Build the site of the checkout `source`. Raises with MkDocs's words if that fails."""
+def build(folder: Path, source: Path = ROOT, last_run: Path | None = None) -> None:
+    """Build the site of the checkout `source` as it is published.
+
+    The foot of each page tells what is in the file `last_run`, by default that of the
+    checkout. Raises with MkDocs's words if it cannot be built.
+    """
     result = subprocess.run(
         [sys.executable, "-m", "mkdocs", "build", "--site-dir", folder],
         cwd=source,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        env={
+            **os.environ,
+            "NO_MKDOCS_2_WARNING": "1",
+            "SITE_URL": PUBLISHED,
+            "REPOSITORY": REPOSITORY,
+            **({"LAST_RUN": str(last_run)} if last_run else {}),
+        },
         capture_output=True,
         text=True,
     )

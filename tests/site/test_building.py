@@ -18,10 +18,10 @@ from tests.site.built import Page, pages_of
 pytestmark = pytest.mark.slow
 
 
-def test_the_site_is_built_in_the_time_of_200_million_additions(site: Path):
-    """It was 7 to 17 times ten million, idle and busy."""
+def test_the_site_is_built_in_the_time_of_250_million_additions(site: Path):
+    """It was 15 to 20 times ten million, idle and busy."""
     took = float(site.with_suffix(".seconds").read_text())
-    assert took < 20 * max(ten_million_additions() for _ in range(3))
+    assert took < 25 * max(ten_million_additions() for _ in range(3))
 
 
 def ten_million_additions() -> float:

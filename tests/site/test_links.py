@@ -5,17 +5,19 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 
+from tests.site.addresses import PUBLISHED
 from workshop.mistakes import anchors
 from workshop.pages import DOCS, PAGES
 
 every_page = pytest.mark.parametrize("name", [*PAGES, "404"])
 
-HOST = "site.invalid"
+HOST = urlsplit(PUBLISHED).netloc
 
 
 def target(site: Path, url: str) -> Path:
-    """The file that a static host answers with."""
-    file = site / unquote(urlsplit(url).path).lstrip("/")
+    """The file that a static host answers with, at the root or where it is published."""
+    path = unquote(urlsplit(url).path).removeprefix(urlsplit(PUBLISHED).path)
+    file = site / path.lstrip("/")
     return file / "index.html" if file.is_dir() else file
 
 

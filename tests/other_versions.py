@@ -1,0 +1,211 @@
+"""Runs the suite with other versions than the pinned ones, and says per page what does not hold.
+
+``python -m tests.other_versions newest|prereleases|lowest "WITH" [pytest's arguments]``; WITH is
+what is installed over the rest, such as ``fastapi==0.115.0``. Ends with pytest's exit code.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from runner.process import ROOT
+from runner.scenes import SCENES
+from theme.fences import Missing
+from theme.proof import find
+from workshop.pages import DOCS, EXAMPLES, PAGES, address_of, claims_of, page_of
+
+GROUPS = ("site", "examples", "tests")
+APART = ROOT / ".cache/newest"
+"""Where the newest of the queues are that have an environment of their own."""
+PRERELEASES = ("fastapi", "starlette")
+ELSEWHERE = "of no page"
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """Something that does not hold: of which page, what it is, and what was seen instead."""
+
+    page: str
+    what: str
+    why: str
+
+
+def wanted(chosen: Iterable[str] = GROUPS) -> dict[str, Requirement]:
+    """What `pyproject.toml` asks for in those groups, by name."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    lines = [line for group in chosen for line in groups[group]]
+    found = [Requirement(line) for line in lines if isinstance(line, str)]
+    return {canonicalize_name(each.name): each for each in found}
+
+
+def lower_bounds() -> list[str]:
+    """The oldest release of each that is allowed, as constraints for pip.
+
+    Not of the tests' own tools: an old linter says nothing about a page.
+    """
+    return [
+        f"{name}=={bound.version}"
+        for name, requirement in wanted(GROUPS[:2]).items()
+        for bound in requirement.specifier
+        if bound.operator == ">="
+    ]
+
+
+def make_environment(kind: str, extra: list[str]) -> Path:
+    """Install into a folder of its own beside ``.venv``; return its Python.
+
+    Raises `SystemExit` with what pip says if that cannot be.
+    """
+    folder = ROOT / f".venv-{kind}"
+    python = folder / "bin/python"
+    subprocess.check_call([sys.executable, "-m", "venv", "--clear", folder])
+
+    def install(*what: str) -> None:
+        command = [str(python), "-m", "pip", "install", "--disable-pip-version-check"]
+        ended = subprocess.run(
+            [*command, *what], cwd=ROOT, capture_output=True, text=True
+        )
+        if ended.returncode:
+            sys.exit(ended.stderr)
+
+    install("--upgrade", "pip")
+    groups = [option for group in GROUPS for option in ("--group", group)]
+    if kind == "lowest":
+        bounds = ROOT / ".cache/lowest.txt"
+        bounds.write_text("\n".join(lower_bounds()) + "\n")
+        install(*groups, "--constraint", str(bounds))
+    else:
+        install(*groups)
+        for file in ROOT.glob("examples/*/requirements.txt"):
+            target = APART / file.parent.name
+            shutil.rmtree(target, ignore_errors=True)
+            names = re.findall(r"^[\w.-]+", file.read_text(), re.MULTILINE)
+            install("--target", str(target), *names)
+    if kind == "prereleases":
+        install("--upgrade", "--pre", *PRERELEASES)
+    if extra:
+        install(*extra)
+    return python
+
+
+def other_than_pinned(python: Path) -> list[str]:
+    """What is installed there in another version than `constraints.txt` names."""
+    pinned = dict(_versions((ROOT / "constraints.txt").read_text()))
+    command = [str(python), "-m", "pip", "list", "--format=freeze"]
+    there = _versions(subprocess.check_output(command, text=True))
+    found = [
+        f"{name} {version} ({pinned.get(name, 'not')} pinned)"
+        for name, version in there
+        if pinned.get(name) != version and name not in ("pip", "setuptools")
+    ]
+    return sorted(found, key=lambda line: line.split()[0] not in wanted())
+
+
+def _versions(freeze: str) -> Iterator[tuple[str, str]]:
+    for line in freeze.splitlines():
+        name, _, version = line.partition("==")
+        yield canonicalize_name(name), version
+
+
+def wrong_in(report: Path) -> list[Wrong]:
+    """What has failed, from pytest's report in JUnit's XML, of the kind `xunit1`."""
+    return [
+        _told(case, bad)
+        for case in ElementTree.parse(report).iter("testcase")
+        if (bad := next((b for b in case if b.tag in ("failure", "error")), None))
+        is not None
+    ]
+
+
+def _told(case: ElementTree.Element, bad: ElementTree.Element) -> Wrong:
+    file, name = case.get("file") or "", case.get("name") or ""
+    lines = (bad.get("message") or "").strip().splitlines() or [""]
+    why = re.sub(r"^(AssertionError|[\w.]*\.ServerError): ", "", lines[0])
+    if why.endswith(" but"):  # and what came instead is below
+        came = re.findall(r"^E +(\S.*)", bad.text or "", re.MULTILINE)
+        why += f" … {came[-1]}" if came else " something else"
+    return Wrong(*_named(file, name), why)
+
+
+def _named(file: str, name: str) -> tuple[str, str]:
+    """The page that a test concerns, and what it tests, in words."""
+    if file.endswith(".md"):
+        source = file.removeprefix("docs/").removesuffix(".md")
+        line = re.search(r"line:(\d+)", name)
+        return source, f"session, line {line[1] if line else '?'}"
+    parameter = re.search(r"\[(.*)\]", name)
+    of = parameter[1] if parameter else ""
+    if of in SCENES:
+        return page_of(SCENES[of].example), f"figure {of}"
+    for page in PAGES:
+        if claims_of(page) == ROOT / file:
+            return page, f"claim: {_statement(file, name)}"
+        if of in (page, address_of(page)):
+            return page, f"{file}::{name}"
+    for example in EXAMPLES.rglob("*.py"):
+        path = example.relative_to(EXAMPLES).with_suffix("").as_posix()
+        if of in (path, f"{path}.py", str(example)):
+            return page_of(path), f"example {path}.py: {name}"
+    return ELSEWHERE, f"{file}::{name}"
+
+
+def _statement(file: str, name: str) -> str:
+    node = f"{file}::{name.partition('[')[0]}"
+    try:
+        statement = find(node)[1]
+    except Missing:  # without words for the reader
+        return node
+    return f"{statement} ({node})"
+
+
+def told(wrong: list[Wrong], versions: list[str]) -> str:
+    """The report: under which versions, and below each page what does not hold."""
+    lines = ["other versions than the pinned ones:"]
+    lines += [f"  {line}" for line in versions or ["none"]]
+    pages: dict[str, list[Wrong]] = defaultdict(list)
+    for each in wrong:
+        pages[each.page].append(each)
+    for page in sorted(pages, key=lambda page: (page == ELSEWHERE, page)):
+        file = DOCS / f"{page}.md"
+        lines.append(file.relative_to(ROOT).as_posix() if file.exists() else page)
+        for what in dict.fromkeys(each.what for each in pages[page]):
+            reasons = dict.fromkeys(e.why for e in pages[page] if e.what == what)
+            lines += [f"  {what}", *(f"    {why}" for why in reasons)]
+    lines.append(f"{len(wrong)} do not hold" if wrong else "all that was run holds")
+    return "\n".join(lines)
+
+
+def main(kind: str, extra: str, arguments: list[str]) -> int:
+    """Make the environment, run the suite in it, and print the report last."""
+    print(f"installing into .venv-{kind}", flush=True)
+    python = make_environment(kind, extra.split())
+    report = ROOT / f".cache/{kind}.xml"
+    report.unlink(missing_ok=True)
+    options = [f"--junitxml={report}", "--override-ini=junit_family=xunit1"]
+    options += ["-m", "queues or not queues"]
+    apart = {} if kind == "lowest" else {"APART": str(APART)}
+    code = subprocess.call(
+        [python, "-m", "pytest", *options, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **apart},
+    )
+    if not report.exists():
+        print(f"pytest ended with {code} before it ran a test: see above")
+    else:
+        print(told(wrong_in(report), other_than_pinned(python)))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
