@@ -25,6 +25,11 @@ svg.timeline text.time { font-size: 11px; }
 .bar, line.response { stroke-width: 1.5; }
 .bar.open { fill-opacity: .2; }
 .bar.failed { fill: none; stroke-dasharray: 3 2; }
+.bar.torn { fill-opacity: .45; stroke-dasharray: 3 2; }
+.life { stroke-width: 2; }
+.life.begins { stroke-dasharray: 2 4; }
+.hop.back { stroke-dasharray: 3 2; }
+svg.timeline text.mark { font-size: 11px; font-weight: 600; }
 line.response { stroke-dasharray: 4 3; }
 .dot { fill-opacity: .45; stroke: none; }
 .median { stroke-width: 2; }
@@ -35,7 +40,8 @@ _COLOURS = """
 .paper {{ fill: {paper}; }}
 text {{ fill: {ink}; }}
 .median, .lost {{ stroke: {ink}; }}
-text.time, .print {{ fill: {pale}; }}
+text.time, .print, .waits {{ fill: {pale}; }}
+.life, .hop {{ stroke: {pale}; }}
 .tick {{ stroke: {tick}; }}
 .edge, .site, .after {{ fill: {response}; }}
 line.response {{ stroke: {response}; }}

@@ -10,10 +10,10 @@ import posixpath
 import re
 from collections.abc import Callable
 
-from recording import figure
 from recording.model import Bench, Latencies, Recording
 from theme import chart, example, outcomes, proof, versions
 from theme.fences import recorded
+from theme.timeline import story
 
 _FENCE = re.compile(r"^```(\w+)\n(.*?)\n```$", re.DOTALL | re.MULTILINE)
 _FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n+", re.DOTALL)
@@ -108,7 +108,7 @@ def _proof(node: str) -> str:
 
 def _timeline(name: str) -> str:
     recording = recorded(Recording, name)
-    told = figure.story(recording.run)
+    told = story(recording.run)
     return f"*Figure, recorded with {recording.made_with}:* {told}"
 
 

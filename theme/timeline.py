@@ -31,3 +31,8 @@ def glance(name: str, _: Markdown) -> str:
 def draw(run: Run) -> str:
     """The figure of a run, of one process or of several."""
     return processes.draw(run) if run.lives else one_process.draw(run)
+
+
+def story(run: Run) -> str:
+    """What that figure shows, in a few sentences."""
+    return processes.story(run) if run.lives else one_process.story(run)
