@@ -99,17 +99,25 @@ def make_environment(kind: str, extra: list[str]) -> Path:
     return python
 
 
-def other_than_pinned(python: Path) -> list[str]:
-    """What is installed there in another version than `constraints.txt` names."""
-    pinned = dict(_versions((ROOT / "constraints.txt").read_text()))
-    command = [str(python), "-m", "pip", "list", "--format=freeze"]
-    there = _versions(subprocess.check_output(command, text=True))
-    found = [
+def other_than_pinned(python: Path, apart: Path | None) -> list[str]:
+    """What is installed there in another version than is pinned; that of queues is `apart`."""
+    found = _other(python, ROOT / "constraints.txt")
+    found.sort(key=lambda line: line.split()[0] not in wanted())
+    for file in sorted(ROOT.glob("examples/*/requirements.txt")) if apart else []:
+        name = file.parent.name
+        lines = _other(python, file, "--path", f"{apart}/{name}")
+        found += [f"{line}, of {name}" for line in lines if "(not" not in line]
+    return found
+
+
+def _other(python: Path, pins: Path, *options: str) -> list[str]:
+    pinned = dict(_versions(pins.read_text()))
+    command = [str(python), "-m", "pip", "list", "--format=freeze", *options]
+    return [
         f"{name} {version} ({pinned.get(name, 'not')} pinned)"
-        for name, version in there
+        for name, version in _versions(subprocess.check_output(command, text=True))
         if pinned.get(name) != version and name not in ("pip", "setuptools")
     ]
-    return sorted(found, key=lambda line: line.split()[0] not in wanted())
 
 
 def _versions(freeze: str) -> Iterator[tuple[str, str]]:
@@ -194,16 +202,16 @@ def main(kind: str, extra: str, arguments: list[str]) -> int:
     report.unlink(missing_ok=True)
     options = [f"--junitxml={report}", "--override-ini=junit_family=xunit1"]
     options += ["-m", "queues or not queues"]
-    apart = {} if kind == "lowest" else {"APART": str(APART)}
+    apart = None if kind == "lowest" else APART
     code = subprocess.call(
         [python, "-m", "pytest", *options, *arguments],
         cwd=ROOT,
-        env={**os.environ, **apart},
+        env={**os.environ, **({"APART": str(apart)} if apart else {})},
     )
     if not report.exists():
         print(f"pytest ended with {code} before it ran a test: see above")
     else:
-        print(told(wrong_in(report), other_than_pinned(python)))
+        print(told(wrong_in(report), other_than_pinned(python, apart)))
     return code
 
 
