@@ -183,6 +183,15 @@ def test_a_link_is_good_for_an_hour(server: Server, settings: dict[str, str]):
     assert 3000 < left <= 3601
 
 
+def test_a_link_survives_a_restart(settings: dict[str, str]):
+    """The link is good after a restart too."""
+    with serve(TARGET, env=settings) as server:
+        forget(server, KNOWN)
+        mailed = token(server)
+    with serve(TARGET, env=settings) as server:
+        assert reset(server, mailed) == 204
+
+
 def test_the_table_has_no_token(server: Server, settings: dict[str, str]):
     """What is in the table is no link: the token's SHA-256."""
     forget(server, KNOWN)
