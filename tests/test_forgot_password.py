@@ -168,16 +168,28 @@ def test_an_older_link_is_of_no_use_then(server: Server):
 
 
 def test_a_link_is_good_for_an_hour(server: Server, settings: dict[str, str]):
-    """After an hour the link is of no use, and its row is gone with the next new password."""
+    """After an hour the link is of no use, and whoever tries it deletes it, and not the newer one."""
     forget(server, KNOWN)
-    mailed = token(server)
+    old = token(server)
     with closing(sqlite3.connect(settings["DATABASE"])) as db:
         [(left,)] = db.execute("select until - unixepoch() from links").fetchall()
         db.execute("update links set until = until - 3601")
         db.commit()
-        assert reset(server, mailed) == 400
-        assert db.execute("select count(*) from links").fetchone() == (0,)
+        forget(server, KNOWN)
+        new = token(server, nth=2)
+        assert reset(server, old) == 400
+        assert db.execute("select count(*) from links").fetchone() == (1,)
+    assert reset(server, new) == 204
     assert 3000 < left <= 3601
+
+
+def test_a_link_survives_a_restart(settings: dict[str, str]):
+    """The link is good after a restart too."""
+    with serve(TARGET, env=settings) as server:
+        forget(server, KNOWN)
+        mailed = token(server)
+    with serve(TARGET, env=settings) as server:
+        assert reset(server, mailed) == 204
 
 
 def test_the_table_has_no_token(server: Server, settings: dict[str, str]):

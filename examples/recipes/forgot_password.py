@@ -97,7 +97,7 @@ def reset_password(form: NewPassword) -> None:
         )
         db.execute(
             "delete from links where until <= :now or email ="
-            " (select email from links where digest = :digest)",
+            " (select email from links where digest = :digest and until > :now)",
             values,
         )
     if not changed.rowcount:
