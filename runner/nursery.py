@@ -85,6 +85,7 @@ class Process:
             _nursery(os.getpid()).send(order, output, theirs.fileno())
         self._told = self._status.makefile()
         self._code: int | None = None
+        self._one_at_a_time = threading.Lock()
         pid = self._told.readline()
         if not pid:
             raise RuntimeError("the nursery has ended")
@@ -112,11 +113,14 @@ class Process:
         Raises `subprocess.TimeoutExpired` if it still runs after `timeout` seconds.
         """
         if self._code is None:
-            if not select.select([self._status], [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired([], timeout or 0)
-            self._code = int(self._told.readline() or -signal.SIGKILL)
-            self._told.close()
-            self._status.close()
+            with suppress(ValueError):  # another thread has closed it
+                if not select.select([self._status], [], [], timeout)[0]:
+                    raise subprocess.TimeoutExpired([], timeout or 0)
+            with self._one_at_a_time:
+                if self._code is None:
+                    self._code = int(self._told.readline() or -signal.SIGKILL)
+                    self._told.close()
+                    self._status.close()
         return self._code
 
 

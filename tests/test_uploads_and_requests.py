@@ -6,11 +6,11 @@ import httpx
 import pytest
 
 from runner import Server, client, serve
-from runner.process import ROOT
 from tests.copying import with_changes
 from tests.load import post_at_once
 from tests.older import serve_with_fastapi
 from tests.terminal import stop_and_read
+from workshop.pages import EXAMPLES
 
 
 def test_tasks_of_dependencies_run_first():
@@ -133,12 +133,12 @@ def test_a_copy_of_the_upload_outlives_the_request(tmp_path: Path):
     assert not list(tmp_path.iterdir())
 
 
-BODY = "examples.uploads_and_requests.body_in_a_middleware"
+BODY = "examples.uploads_and_requests.body_in_a_middleware:app"
 
 
 def changed(folder: Path, changes: dict[str, str]) -> Path:
     """A folder in which a changed copy of the example is `main`."""
-    text = (ROOT / f"{BODY.replace('.', '/')}.py").read_text()
+    text = (EXAMPLES / "uploads_and_requests/body_in_a_middleware.py").read_text()
     (folder / "main.py").write_text(with_changes(text, changes))
     return folder
 
@@ -153,7 +153,7 @@ def hangs(server: Server) -> bool:
 
 def test_the_endpoint_gets_what_a_middleware_has_read():
     """After `await request.body()` in an `@app.middleware("http")` the endpoint gets the same body, and so does a task that the middleware adds."""
-    with serve(f"{BODY}:app") as server:
+    with serve(BODY) as server:
         answer = client.post(f"{server.url}/orders", content=b"tea")
         assert answer.json() == {"ordered": "tea"}
         server.wait_for("Measure: 3 bytes")
@@ -172,7 +172,7 @@ def test_a_middleware_that_takes_all_for_requests_takes_the_lifespan_away(
 
 def test_with_fastapi_0_105_the_endpoint_hung():
     """With FastAPI 0.105 and its Starlette 0.27 the endpoint waited for a second body, until the client left."""
-    with serve_with_fastapi("0.105.0", f"{BODY}:app") as server:
+    with serve_with_fastapi("0.105.0", BODY) as server:
         assert hangs(server)
 
 

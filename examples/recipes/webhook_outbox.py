@@ -114,7 +114,5 @@ def create_order(item: str) -> dict[str, str]:
     return {"event": event["id"]}
 
 
-if (
-    __name__ == "__main__"
-):  # python webhook_outbox.py http://…: replay what it has not got
+if __name__ == "__main__":  # with an address: replay what it has not got
     execute({"url": sys.argv[1]}, SWITCH_ON, REPLAY)
