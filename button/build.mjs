@@ -25,7 +25,7 @@ for (const folder of [here, path.join(here, "..", "recording")]) {
 const archive = await python.runPythonAsync(`
 import compileall, io, pathlib, zipfile
 
-LEFT_OUT = ("fastapi/cli", "anyio/_backends/_trio", "anyio/pytest_plugin", "pydantic/v1/", "pydantic/mypy")
+LEFT_OUT = ("fastapi/cli", "anyio/_backends/_trio", "anyio/pytest_plugin", "pydantic/v1/", "pydantic/mypy", "recording/processes", "recording/shape")
 env = pathlib.Path("/env")
 compileall.compile_dir(env, legacy=True, quiet=1, optimize=1, stripdir="/env")
 packed = io.BytesIO()

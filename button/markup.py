@@ -13,7 +13,7 @@ BUILT = Path(__file__).parent.parent / "theme" / "overrides" / "assets" / "run"
 
 def button(scene: Scene) -> str:
     """The element that runs the scene, unless it has several processes or would mislead."""
-    if scene.processes or scene.not_in_browser or not BUILT.is_dir():
+    if not scene.runs_in_browser or not BUILT.is_dir():
         return ""
     element = Element(
         "run-scene",

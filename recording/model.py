@@ -39,6 +39,8 @@ class Request:
     """Whether the client goes away after that, without having read it."""
     frozen: float = 0
     """Seconds for which the server's process is stopped before it is sent."""
+    upload: str = ""
+    """The text of a CSV file that is sent as `file` of a form; empty: there is none."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,11 @@ class Scene:
     def requests(self) -> tuple[Request, ...]:
         """The steps that are requests."""
         return tuple(step for step in self.steps if isinstance(step, Request))
+
+    @property
+    def runs_in_browser(self) -> bool:
+        """Whether the imitation there shows what a server does."""
+        return not self.processes and not self.not_in_browser
 
 
 @dataclass

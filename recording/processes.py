@@ -6,6 +6,7 @@ for to the wait, from the wait to the worker, and from a worker that was killed 
 back to the next wait.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -193,7 +194,7 @@ class _Drawing:
                 self._bar(wait.start, end, "", "waits", 4)
             first = next(wait.start for wait in self._waits if wait.job == job)
             told = ", then ".join(times) if len(times) < 3 else f"{len(times)} times"
-            self._name(first, first, f"{job} waits {told}")
+            self._name(first, first, f"{shown(job)} waits {told}")
             self._rows[job] = self._y + 18
             if job in self._asked:
                 placed = min(p.time for p in self._run.queued if p.job == job)
@@ -235,7 +236,8 @@ class _Drawing:
             mine = [call for call in calls if call.job == job]
             first = next(call for call in self._run.calls if call.job == job)
             again = "" if mine[0] is first else " again"
-            self._name(mine[0].start, mine[-1].end, f"{job}{again} · {outcomes(mine)}")
+            label = f"{shown(job)}{again} · {outcomes(mine)}"
+            self._name(mine[0].start, mine[-1].end, label)
             for call in mine:
                 looks = "torn" if call.torn else "failed" if call.error else ""
                 self._bar(call.start, call.end, call.lane, looks)
@@ -271,12 +273,11 @@ class _Drawing:
     def _name(self, start: float, end: float, label: str) -> None:
         """Words above a bar, so that they fit into the figure on a small screen."""
         x, right = start / self._whole, end / self._whole
-        wide = len(label) * _LETTER
-        if x + wide <= 1 or wide > 1:
-            text(self._parts, x if wide <= 1 else 0, self._y + 12, label, "name")
+        wide = min(1, len(label) * _LETTER)
+        if x > 0.5:
+            text(self._parts, max(right, wide), self._y + 12, label, "name", "end")
         else:
-            right = right if right >= wide else 1
-            text(self._parts, right, self._y + 12, label, "name", "end")
+            text(self._parts, min(x, 1 - wide), self._y + 12, label, "name")
 
     def _hop(self, time: float, above: int, below: int, looks: str = "hop") -> None:
         x = self._at(time)
@@ -383,8 +384,13 @@ def _jobs(run: Run) -> str:
                 f"runs in {_the(process)} from {seconds(mine[0].start)} "
                 f"to {seconds(mine[-1].end)} ({outcomes(mine)})"
             )
-        told.append(f"{name} {', then '.join(runs) or 'does not run'}")
+        told.append(f"{shown(name)} {', then '.join(runs) or 'does not run'}")
     return "; ".join(told)
+
+
+def shown(job: str) -> str:
+    """The name of a job, with an id of 32 digits shortened."""
+    return re.sub(r"\b([0-9a-f]{4})[0-9a-f]{28}\b", r"\1…", job)
 
 
 def outcomes(calls: Sequence[Call]) -> str:

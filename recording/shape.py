@@ -107,7 +107,7 @@ def _attempts(now: Run, kept: Run, varies: Sequence[str]) -> Iterator[str]:
 def _jobs(run: Run) -> dict[str, list[str]]:
     ends = [life for life in run.lives if life.signal]
     jobs: dict[str, list[str]] = {
-        job: []
+        _ID.sub("id", job): []
         for job in sorted(
             {*(call.job for call in run.calls), *_waiting_at_the_end(run)}
         )
@@ -118,9 +118,9 @@ def _jobs(run: Run) -> dict[str, list[str]]:
             if life.process != call.process and life.signalled < call.start:
                 told += f" after {life.signal} to {life.process}"
         told += " and is cut off" if call.torn else f" and {_end(call)}"
-        jobs[call.job].append(told)
+        jobs[_ID.sub("id", call.job)].append(told)
     for job in _waiting_at_the_end(run):
-        jobs[job].append("waits")
+        jobs[_ID.sub("id", job)].append("waits")
     return jobs
 
 

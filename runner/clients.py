@@ -28,12 +28,14 @@ client = new_client(limits=httpx.Limits(max_keepalive_connections=0))
 
 def exchange(client: httpx.Client, number: int, request: Request) -> Exchange:
     """What this client sees of a scene's request of that number, in seconds since the epoch."""
+    files = {"file": ("file.csv", request.upload)} if request.upload else None
     seen = Exchange(request.method, request.path, time.time(), left=request.leaves)
     try:
         with client.stream(
             request.method,
             request.path,
             json=request.json,
+            files=files,
             headers={NUMBER: str(number)},
         ) as response:
             seen.status = response.status_code

@@ -533,6 +533,59 @@ _ALL = [
         until="refresh_prices",
         nth=6,
     ),
+    Scene(
+        "schedules/leader",
+        (
+            Request("GET", "/ping"),
+            Act("SIGKILL", "app 1", after="refresh_prices", nth=2),
+        ),
+        name="schedules/leader_killed",
+        processes=("app 1", "app 2"),
+        jobs=("refresh_prices",),
+        varies=("refresh_prices()",),
+        until="refresh_prices",
+        nth=5,
+    ),
+    Scene(
+        "heavy_work/robust_pool",
+        (
+            Request("POST", "/forecasts/1984"),
+            Request("POST", "/forecasts/2026", after="1984 lost"),
+        ),
+        name="heavy_work/killed_process",
+        processes=("app",),
+        jobs=("compute_forecast", "publish_forecast"),
+        until="publish_forecast: .* for 2026",
+    ),
+    Scene(
+        "recipes/csv_import",
+        (
+            Request(
+                "POST",
+                "/imports",
+                upload="sku,name,cents\na1,Tea,350\na2,Milk,cheap\n",
+            ),
+        ),
+        not_in_browser="a request has no file there",
+    ),
+    Scene(
+        "recipes/webhook",
+        (Request("POST", "/orders", {"item": "tea", "count": 2}),),
+        name="recipes/receiver_down",
+        processes=("app",),
+        env=(("WEBHOOK_URL", "http://127.0.0.1:9/"),),  # nobody listens there
+        jobs=("tell",),
+        until="given up",
+    ),
+    Scene(
+        "recipes/welcome_mail",
+        (Request("POST", "/users", {"email": "ada@example.com", "name": "Ada"}),),
+        name="recipes/no_mail_server",
+        processes=("app",),
+        env=(("SMTP_PORT", "9"),),  # nobody listens there
+        jobs=("welcome",),
+        until="no mail to",
+    ),
 ]
 
 SCENES = {scene.name or scene.example: scene for scene in _ALL}

@@ -109,7 +109,7 @@ class _Stage:
         """Processes that have ended by themselves in the middle of a job, and when."""
         self._lives: list[Life] = []
         self._freezes: list[Freeze] = []
-        self._threads = stack.enter_context(ThreadPoolExecutor())
+        self._threads = stack.enter_context(ThreadPoolExecutor(50))
         self._queue = QUEUES.get(self._needs.service, "")
         if place.service:
             now = time.time()
@@ -129,7 +129,10 @@ class _Stage:
         else:
             self._servers[name] = self._stack.enter_context(self._starting(name))
             self._all.append(self._servers[name])
-        self._lives.append(Life(name, begin, time.time()))
+        life = Life(name, begin, time.time())
+        self._lives.append(life)
+        if name != self._queue:
+            self._threads.submit(self._note_end, self._servers[name], life)
 
     def _starting(self, name: str) -> AbstractContextManager[Server]:
         env = self._env | {"PROCESS": name}
@@ -169,15 +172,15 @@ class _Stage:
             return
         server = self._servers[act.process]
         if act.does == "SIGKILL":
-            server.kill()
             life.end = now
+            server.kill()
         else:
             server.process.send_signal(Signals[act.does])
-            self._threads.submit(self._note_end, server, life)
 
-    def _note_end(self, server: Server, life: Life) -> None:
-        server.wait()
-        life.end = time.time()
+    @staticmethod
+    def _note_end(server: Server, life: Life) -> None:
+        server.process.wait()
+        life.end = life.end or time.time()
 
     def _life(self, name: str) -> Life:
         return next(life for life in reversed(self._lives) if life.process == name)
@@ -271,10 +274,9 @@ class _Stage:
                 start=since(begin, max(life.start, begin)),
                 ready=since(begin, max(life.ready, begin)),
                 signalled=since(begin, max(life.signalled, begin)),
-                end=None if life.end is None else since(begin, life.end),
+                end=since(begin, life.end) if life.end and life.end < over else None,
             )
             for life in self._lives
-            if life.end is None or life.end > begin
         ]
         freezes = [
             Freeze(since(begin, f.start), since(begin, f.end), f.process)
@@ -295,7 +297,7 @@ class _Stage:
         """When each process was killed, by its number, if it was."""
         ends = dict(self._gone)
         for life in self._lives:
-            if life.end is None:
+            if life.end is None:  # it runs, or ran until all was over
                 continue
             for event in seen:
                 if event.process == life.process and event.time >= life.start:

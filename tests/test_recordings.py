@@ -172,7 +172,8 @@ def test_a_figure_of_several_processes_has_a_lane_for_each_and_a_mark_for_its_en
     ends = [life for life in run.lives if life.end is not None]
     assert sum("✕" in mark for mark in shown["mark"]) == len(ends)
     for call in run.calls:
-        assert any(text.startswith(call.job) for text in shown["name"])
+        job = processes.shown(call.job)
+        assert any(text.startswith(job) for text in shown["name"])
     torn = [bar for bar in svg.iter() if "torn" in bar.get("class", "").split()]
     assert len(torn) == sum(call.torn for call in run.calls)
 

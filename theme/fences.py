@@ -56,7 +56,7 @@ def recorded(kind: type[T], name: str) -> T:
 
 def figure(svg: str, caption: str, scene: str = "") -> str:
     """A picture and what it was made with, as HTML; `scene` is found again by its name."""
-    data = f' data-scene="{scene}"' if scene else ""
+    data = f' id="{anchor_of(scene)}" data-scene="{scene}"' if scene else ""
     told = f"<figcaption>{caption}</figcaption>" if caption else ""
     return f'<figure class="timeline"{data}>{svg}{told}</figure>'
 
@@ -65,3 +65,8 @@ def nearest(name: str, names: Iterable[str]) -> str:
     """A question for the name that is meant, perhaps; empty: none is near."""
     found = get_close_matches(name, names, 1)
     return f"did you mean {found[0]}?" if found else ""
+
+
+def anchor_of(scene: str) -> str:
+    """Where a link to its figure leads, on the page of its example."""
+    return scene.replace("/", "-")

@@ -10,7 +10,7 @@ from markdown import Markdown
 
 from recording.figure import canvas, seconds
 from recording.model import Bench, Killed, Outcome, Speed, title
-from theme.fences import fence, figure, recorded
+from theme.fences import anchor_of, fence, figure, recorded
 
 _ROW, _SQUARE = 44, 14
 _FATES = {
@@ -26,6 +26,24 @@ _KILLS = {
     "all": "All killed",
 }
 _MAIN = "Taskiq, RabbitMQ"
+_SEEN = {
+    ("BackgroundTasks", "worker"): "what_is_lost/killed",
+    ("Jobs table in SQLite", "worker"): "durable_on_one_machine/killed",
+    ("Taskiq, RabbitMQ", "worker"): "many_machines/worker_killed",
+    ("Taskiq, RabbitMQ", "broker"): "many_machines/broker_killed",
+    ("Procrastinate, PostgreSQL", "worker"): "with_postgresql/worker_killed",
+    ("Procrastinate, PostgreSQL, default", "worker"): (
+        "with_postgresql/worker_killed_default"
+    ),
+    ("Celery, Redis", "worker"): "celery/worker_killed",
+    ("Celery, Redis, default", "worker"): "celery/worker_killed_default",
+    ("arq, Redis", "worker"): "arq/worker_killed",
+    ("arq, Redis, default", "worker"): "arq/worker_killed_default",
+    ("Dramatiq, RabbitMQ", "worker"): "dramatiq/worker_killed",
+    ("RQ, Redis", "worker"): "rq/worker_killed",
+    ("RQ, Redis, default", "worker"): "rq/worker_killed_default",
+}
+"""By a way and what is killed: the scene that shows one such kill."""
 
 
 @fence
@@ -122,7 +140,11 @@ def main_of(outcomes: list[Outcome]) -> Speed:
 
 def table(outcomes: list[Outcome], main: Speed) -> str:
     """What each way lost, and how fast it was beside the main path, as HTML."""
-    return _table(*rows(outcomes, main))
+    head, cells = rows(outcomes, main)
+    for way, row in zip(outcomes, cells, strict=True):
+        for column, kind in enumerate(_KILLS, 1):
+            row[column] = _seen(_name(way), kind, row[column])
+    return _table(head, cells)
 
 
 def rows(outcomes: list[Outcome], main: Speed) -> tuple[list[str], list[list[str]]]:
@@ -136,6 +158,14 @@ def rows(outcomes: list[Outcome], main: Speed) -> tuple[list[str], list[list[str
         ]
         for way in outcomes
     ]
+
+
+def _seen(way: str, kind: str, cell: str) -> str:
+    """The cell of a kill, with a link to the figure of one, if there is one."""
+    if not (scene := _SEEN.get((way, kind))):
+        return cell
+    page = scene.partition("/")[0].replace("_", "-")
+    return f'<a href="../{page}/#{anchor_of(scene)}">{cell}</a>'
 
 
 def _lost(kill: Killed | None) -> str:
