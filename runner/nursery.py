@@ -81,9 +81,9 @@ class Process:
             "user": user,
         }
         self._status, theirs = socket.socketpair()
+        self._told = self._status.makefile()
         with theirs:
             _nursery(os.getpid()).send(order, output, theirs.fileno())
-        self._told = self._status.makefile()
         self._code: int | None = None
         self._one_at_a_time = threading.Lock()
         pid = self._told.readline()
@@ -113,15 +113,17 @@ class Process:
         Raises `subprocess.TimeoutExpired` if it still runs after `timeout` seconds.
         """
         if self._code is None:
-            with suppress(ValueError):  # another thread has closed it
-                if not select.select([self._status], [], [], timeout)[0]:
-                    raise subprocess.TimeoutExpired([], timeout or 0)
+            if not select.select([self._status], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired([], timeout or 0)
             with self._one_at_a_time:
                 if self._code is None:
                     self._code = int(self._told.readline() or -signal.SIGKILL)
-                    self._told.close()
-                    self._status.close()
         return self._code
+
+    def __del__(self) -> None:
+        """Close what the nursery told; not sooner, since several threads may wait."""
+        self._told.close()
+        self._status.close()
 
 
 class _Nursery:

@@ -1,16 +1,19 @@
 """The runner: a real process, started, watched, and never left behind."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from signal import SIGINT, SIGKILL, SIGTERM
 
 import psutil
 import pytest
 
 from runner import ServerError, serve
+from runner.nursery import Process
 from runner.process import PYTHON, ROOT, complete, start
 from tests.services import running
 
@@ -226,3 +229,15 @@ def answers(port: int) -> bool:
     with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
         connection.sendall(b"PING\r\n")
         return connection.recv(100) == b"+PONG\r\n"
+
+
+def test_several_threads_may_wait_for_the_end_of_a_process():
+    read, write = os.pipe()
+    command = [sys.executable, "-c", "pass"]
+    with ThreadPoolExecutor(8) as threads:
+        for _ in range(20):
+            process = Process(command, write, cwd=ROOT, env={})
+            waiting = [threads.submit(process.wait, 60) for _ in range(8)]
+            assert [each.result(60) for each in waiting] == [0] * 8
+    os.close(read)
+    os.close(write)
