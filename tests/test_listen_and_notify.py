@@ -236,7 +236,7 @@ def test_a_worker_that_fails_tries_again_in_a_second(settings: dict[str, str]):
         database.execute("alter table mails rename to away")
         database.execute("notify mails")
         first = server.wait_for("work: again in a second")
-        later = server.wait_for("work: again in a second", nth=4)
+        later = server.wait_for("work: again in a second", nth=7)
         database.execute("insert into away values (1, now())")
         database.execute("alter table away rename to mails")
         server.wait_for("order 1 done")
