@@ -104,7 +104,7 @@ class _Stage:
         }
         self._events = events
         self._servers: dict[str, Server] = {}
-        self._all: list[Server] = []
+        self._all: list[tuple[str, Server]] = []
         self._gone: dict[int, float] = {}
         """Processes that have ended by themselves in the middle of a job, and when."""
         self._lives: list[Life] = []
@@ -128,7 +128,7 @@ class _Stage:
             self._place.service.start()
         else:
             self._servers[name] = self._stack.enter_context(self._starting(name))
-            self._all.append(self._servers[name])
+            self._all.append((name, self._servers[name]))
         life = Life(name, begin, time.time())
         self._lives.append(life)
         if name != self._queue:
@@ -198,12 +198,14 @@ class _Stage:
     def wait_for(self, pattern: str, nth: int, patience: float | None = None) -> None:
         """Wait until the processes have printed it so often, all together.
 
+        Before each line stands the name of its process, such as ``worker 1: ``.
+
         Raises `ServerError` with what they have printed if they do not.
         """
         deadline = time.monotonic() + (patience or process.PATIENCE)
         while pattern and self._printed(pattern) < nth:
             if time.monotonic() > deadline:
-                told = "\n".join(server.transcript() for server in self._all)
+                told = "\n".join(server.transcript() for _, server in self._all)
                 raise ServerError(f"not printed {nth} times: {pattern}, but\n{told}")
             time.sleep(0.01)
 
@@ -246,8 +248,8 @@ class _Stage:
 
     def _printed(self, pattern: str) -> int:
         return sum(
-            len(re.findall(pattern, line.text))
-            for server in self._all
+            len(re.findall(pattern, f"{name}: {line.text}"))
+            for name, server in self._all
             for line in server.lines
         )
 
