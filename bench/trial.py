@@ -53,18 +53,11 @@ class Trial:
         self._receipts = Receipts()
         self.service = service
         if way.needs.service and not service:
-            self.service = self._start_service()
+            running = services.started(way.needs.service, self._folder / "service")
+            self.service = stack.enter_context(running)
         self._env = way.needs.settings(self.service, self._folder)
         prepare(way.needs, way.module, self._env)
         self.app = self.worker = self._start_app()
-
-    def _start_service(self) -> Service:
-        folder = self._folder / "service"
-        folder.mkdir()
-        service: Service = getattr(services, self.way.needs.service)(folder)
-        self._stack.callback(service.kill)
-        service.start()
-        return service
 
     def _start_app(self) -> Server:
         target = f"{self.way.module}:app"

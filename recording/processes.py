@@ -87,8 +87,9 @@ class _Drawing:
         self._asked: dict[str, int] = {}
         """Where the request that placed a job is drawn."""
         self._parts = Element("g")
-        for name in lanes(run):
-            self._lane(name)
+        names = lanes(run)
+        for name in names:
+            self._lane(name, first=name == names[0])
         self.svg = canvas(story(run), self._y + FOOT)
         axis(self.svg, self._whole, self._y)
         self.svg.extend(self._parts)
@@ -96,7 +97,7 @@ class _Drawing:
     def _calls(self, name: str) -> list[Call]:
         return [call for call in self._run.calls if call.process == name]
 
-    def _lane(self, name: str) -> None:
+    def _lane(self, name: str, *, first: bool) -> None:
         top = self._y
         text(self._parts, 0, top + 14, name, "lane")
         for life in self._run.lives:
@@ -105,7 +106,7 @@ class _Drawing:
         self._y += _HEAD
         if name == self._run.queue:
             self._queue()
-        if is_app(name) and name == lanes(self._run)[0]:
+        if is_app(name) and first:
             self._requests(name)
         self._ran(name)
         for freeze in self._run.freezes:
@@ -222,7 +223,7 @@ class _Drawing:
             for number in dict.fromkeys((before, after)):
                 path += f"L{x} {round(height * (1 - number / most))}"
         path += f"L{round(1000 * self._run.over / self._whole)} {height}Z"
-        self._stretched(height, path, "bar waits")
+        self._stretched(height, {"bar waits": path})
 
     def _ran(self, name: str) -> None:
         calls = self._calls(name)
@@ -297,15 +298,13 @@ class _Drawing:
             x = round(1000 * start / self._whole)
             width = max(2, round(1000 * (end - start) / self._whole))
             paths[looks] += f"M{x} {_TICK * row}h{width}v{_TICK - 1}h-{width}z"
-        height = _TICK * len(rows)
-        y = self._y
-        for looks, path in paths.items():
-            words = filter(None, ["bar", css(lane), looks])
-            self._y = y
-            self._stretched(height, path, " ".join(words))
+        words = [" ".join(filter(None, ["bar", css(lane), looks])) for looks in paths]
+        self._stretched(
+            _TICK * len(rows), dict(zip(words, paths.values(), strict=True))
+        )
 
-    def _stretched(self, height: int, path: str, looks: str) -> None:
-        """A path that is as wide as the figure: its width is 1000."""
+    def _stretched(self, height: int, paths: dict[str, str]) -> None:
+        """Paths, by how they look, that are as wide as the figure: their width is 1000."""
         frame = {
             "y": str(self._y + 16),
             "width": "100%",
@@ -314,7 +313,8 @@ class _Drawing:
             "preserveAspectRatio": "none",
         }
         inner = SubElement(self._parts, "svg", frame)
-        SubElement(inner, "path", {"class": looks, "d": path})
+        for looks, path in paths.items():
+            SubElement(inner, "path", {"class": looks, "d": path})
         self._y += 16 + int(frame["height"]) + 4
 
     def _at(self, time: float) -> str:

@@ -8,17 +8,20 @@ import ast
 import functools
 import inspect
 import itertools
+import json
+import os
 import re
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any, TextIO
 
-from recording.model import Call, Printed
+from recording.model import Call, Printed, read
 
 CLIENT_WAITS = "client waits"
 EVENT_LOOP = "event loop"
@@ -212,6 +215,22 @@ def watched(
 
     vars(call)["__watched__"] = True
     return call
+
+
+def appending(file: str, process: str = "") -> Emit:
+    """What appends each event to that file; threads and processes may do so at once."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_APPEND)  # open to the end
+
+    def append(event: Event) -> None:
+        here = replace(event, process=process, pid=os.getpid())
+        os.write(descriptor, json.dumps(asdict(here)).encode() + b"\n")
+
+    return append
+
+
+def events_in(file: Path) -> list[Event]:
+    """What watched processes have appended to that file, a line of JSON each."""
+    return [read(Event, json.loads(line)) for line in file.read_text().splitlines()]
 
 
 def calls(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 import time
 from collections.abc import Mapping
@@ -20,9 +19,8 @@ from recording.model import (
     Recording,
     Run,
     Scene,
-    read,
 )
-from recording.watching import Event, calls, handed_over, printed, since
+from recording.watching import calls, events_in, handed_over, printed, since
 from runner import staging
 from runner.clients import exchange, new_client
 from runner.needs import needs_of
@@ -58,8 +56,7 @@ def _perform_alone(scene: Scene, settings: Mapping[str, str]) -> Run:
             if scene.until:
                 server.wait_for(scene.until)
             server.stop(timeout=30)  # uvicorn waits for running tasks
-        lines = events.read_text().splitlines()
-    seen = [read(Event, json.loads(line)) for line in lines]
+        seen = events_in(events)
     begin = exchanges[0].sent
     handed = handed_over(seen, begin)
     for number, each in enumerate(exchanges):
@@ -87,7 +84,7 @@ def _send(scene: Scene, server: Server) -> tuple[list[Exchange], list[Freeze]]:
             clients.append(
                 clients[-1]
                 if request.same_connection
-                else stack.enter_context(new_client(base_url=server.url, timeout=30))
+                else stack.enter_context(new_client(base_url=server.url))
             )
         threads = stack.enter_context(ThreadPoolExecutor(len(clients)))
         exchanges: list[Future[Exchange]] = []

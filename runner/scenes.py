@@ -25,7 +25,18 @@ _NO_READER = "there is no connection to close"
 _LIMIT = ("--timeout-graceful-shutdown", "1")
 _WORKER_1 = Act("start", "worker 1", after="PUT /orders/1")
 """After the answer: a job that is quicker than the commit would be tried again."""
-_ONE_PROCESS = ("--workers", "1")
+
+
+def _through_rabbitmq(name: str, *steps: Request | Act, **more: Any) -> Scene:
+    """The app of Taskiq, whose worker, once there is one, is one process."""
+    return Scene(
+        "many_machines/app",
+        steps,
+        name=f"many_machines/{name}",
+        processes=("app",),
+        options=("--workers", "1"),
+        **more,
+    )
 
 
 def _worker_killed(folder: str, **env: str) -> Scene:
@@ -426,60 +437,41 @@ _ALL = [
         not_in_browser="there is no other process",
         until="build_report: 1984 done",
     ),
-    Scene(
-        "many_machines/app",
-        (Request("PUT", "/orders/1", {"item": "slow"}), _WORKER_1),
-        name="many_machines/way_of_a_job",
-        processes=("app",),
-        options=_ONE_PROCESS,
+    _through_rabbitmq(
+        "way_of_a_job",
+        Request("PUT", "/orders/1", {"item": "slow"}),
+        _WORKER_1,
         until="order 1 done",
     ),
-    Scene(
-        "many_machines/app",
-        (
-            Request("PUT", "/orders/1", {"item": "slow"}),
-            _WORKER_1,
-            Act("SIGKILL", "worker 1", after="order 1 started", delay=1),
-            Act("start", "worker 2"),
-        ),
-        name="many_machines/worker_killed",
-        processes=("app",),
-        options=_ONE_PROCESS,
+    _through_rabbitmq(
+        "worker_killed",
+        Request("PUT", "/orders/1", {"item": "slow"}),
+        _WORKER_1,
+        Act("SIGKILL", "worker 1", after="order 1 started", delay=1),
+        Act("start", "worker 2"),
         until="order 1 done",
     ),
-    Scene(
-        "many_machines/app",
-        (
-            Request("PUT", "/orders/1", {"item": "tea"}),
-            Act("SIGKILL", "RabbitMQ", after="PUT /orders/1"),
-            Request("PUT", "/orders/2", {"item": "tea"}, delay=0.5),
-            Act("start", "RabbitMQ", after="PUT /orders/2"),
-            Act("start", "worker 1"),
-        ),
-        name="many_machines/broker_killed",
-        processes=("app",),
-        options=_ONE_PROCESS,
+    _through_rabbitmq(
+        "broker_killed",
+        Request("PUT", "/orders/1", {"item": "tea"}),
+        Act("SIGKILL", "RabbitMQ", after="PUT /orders/1"),
+        Request("PUT", "/orders/2", {"item": "tea"}, delay=0.5),
+        Act("start", "RabbitMQ", after="PUT /orders/2"),
+        Act("start", "worker 1"),
         until="order 1 done",
     ),
-    Scene(
-        "many_machines/app",
-        (Request("PUT", "/orders/1", {"item": "refused"}), _WORKER_1),
-        name="many_machines/refused",
-        processes=("app",),
-        options=_ONE_PROCESS,
+    _through_rabbitmq(
+        "refused",
+        Request("PUT", "/orders/1", {"item": "refused"}),
+        _WORKER_1,
         until="order 1 started",
         nth=3,
     ),
-    Scene(
-        "many_machines/app",
-        (
-            Request("PUT", "/orders/1", {"item": "deadly"}),
-            _WORKER_1,
-            Request("PUT", "/orders/2", {"item": "slow"}, after="worker-0 is dead"),
-        ),
-        name="many_machines/deadly",
-        processes=("app",),
-        options=_ONE_PROCESS,
+    _through_rabbitmq(
+        "deadly",
+        Request("PUT", "/orders/1", {"item": "deadly"}),
+        _WORKER_1,
+        Request("PUT", "/orders/2", {"item": "slow"}, after="worker-0 is dead"),
         until="order 2 done",
         varies=("send_receipt(2)",),
     ),

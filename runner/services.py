@@ -90,6 +90,21 @@ class Service:
                     os.killpg(process.pid, SIGCONT)
 
 
+@contextmanager
+def started(name: str, folder: Path) -> Iterator[Service]:
+    """The service of that name, with its data in `folder`, until the end of the block.
+
+    Raises `Missing` where it is not installed.
+    """
+    folder.mkdir()
+    service: Service = globals()[name](folder)
+    try:
+        service.start()
+        yield service
+    finally:
+        service.kill()
+
+
 def _accepts(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port)).close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tempfile
 import time
@@ -24,9 +23,8 @@ from recording.model import (
     Request,
     Run,
     Scene,
-    read,
 )
-from recording.watching import Event, calls, since
+from recording.watching import Event, calls, events_in, since
 from runner import process, services
 from runner.clients import exchange, new_client
 from runner.needs import Needs, needs_of, prepare, start_worker
@@ -55,11 +53,8 @@ def place_of(scene: Scene) -> Iterator[Place]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         service = None
         if needs.service:
-            data = Path(folder, "service")
-            data.mkdir()
-            service = getattr(services, needs.service)(data)
-            stack.callback(service.kill)
-            service.start()
+            running = services.started(needs.service, Path(folder, "service"))
+            service = stack.enter_context(running)
         yield Place(service, needs.settings(service, Path(folder)))
 
 
@@ -91,7 +86,7 @@ class _Stage:
     def __init__(
         self, scene: Scene, place: Place, events: Path, stack: ExitStack
     ) -> None:
-        self._scene, self._place, self._stack = scene, place, stack
+        self._scene, self._stack = scene, stack
         self._needs: Needs = needs_of(target_of(scene))
         self._target = scene.module + ":app" if scene.module else target_of(scene)
         packages = place.env.get("PYTHONPATH", "")
@@ -103,8 +98,10 @@ class _Stage:
             "PYTHONPATH": ":".join(path),
         }
         self._events = events
-        self._servers: dict[str, Server] = {}
-        self._all: list[tuple[str, Server]] = []
+        self._running: dict[str, Server | Service] = {}
+        """The last of each name."""
+        self._servers: list[tuple[str, Server]] = []
+        """All that have been started, in that order."""
         self._gone: dict[int, float] = {}
         """Processes that have ended by themselves in the middle of a job, and when."""
         self._lives: list[Life] = []
@@ -114,6 +111,7 @@ class _Stage:
         if place.service:
             now = time.time()
             self._lives.append(Life(self._queue, now, now))
+            self._running[self._queue] = place.service
         prepare(self._needs, self._module, self._env | {"PROCESS": "prepare"})
 
     @property
@@ -123,16 +121,17 @@ class _Stage:
     def start(self, name: str) -> None:
         """Start the process of that name; return when it is ready."""
         begin = time.time()
-        if name == self._queue:
-            assert self._place.service
-            self._place.service.start()
+        server = None
+        if isinstance(service := self._running.get(name), Service):
+            service.start()
         else:
-            self._servers[name] = self._stack.enter_context(self._starting(name))
-            self._all.append((name, self._servers[name]))
+            server = self._stack.enter_context(self._starting(name))
+            self._running[name] = server
+            self._servers.append((name, server))
         life = Life(name, begin, time.time())
         self._lives.append(life)
-        if name != self._queue:
-            self._threads.submit(self._note_end, self._servers[name], life)
+        if server:
+            self._threads.submit(self._note_end, server, life)
 
     def _starting(self, name: str) -> AbstractContextManager[Server]:
         env = self._env | {"PROCESS": name}
@@ -147,8 +146,9 @@ class _Stage:
             self.wait_for(step.after, step.nth)
             time.sleep(step.delay)
             if isinstance(step, Request):
-                url = next(iter(self._servers.values())).url  # the first app's
-                client = self._stack.enter_context(new_client(base_url=url, timeout=30))
+                app = self._running[self._scene.processes[0]]
+                assert isinstance(app, Server)
+                client = self._stack.enter_context(new_client(base_url=app.url))
                 number = len(exchanges)
                 exchanges.append(self._threads.submit(exchange, client, number, step))
             else:
@@ -164,18 +164,13 @@ class _Stage:
             return
         life = self._life(act.process)
         life.signal, life.signalled = act.does, time.time()
-        now = life.signalled
-        if act.process == self._queue:
-            assert self._place.service
-            self._place.service.kill()
-            life.end = now
-            return
-        server = self._servers[act.process]
+        running = self._running[act.process]
         if act.does == "SIGKILL":
-            life.end = now
-            server.kill()
+            life.end = life.signalled
+            running.kill()
         else:
-            server.process.send_signal(Signals[act.does])
+            assert isinstance(running, Server), f"{act.does} to {act.process}"
+            running.process.send_signal(Signals[act.does])
 
     @staticmethod
     def _note_end(server: Server, life: Life) -> None:
@@ -186,12 +181,8 @@ class _Stage:
         return next(life for life in reversed(self._lives) if life.process == name)
 
     def _freeze(self, act: Act) -> None:
-        frozen: Service | Server | None = self._servers.get(act.process)
-        if act.process == self._queue:
-            frozen = self._place.service
-        assert frozen, act.process
         begin = time.time()
-        with frozen.frozen():
+        with self._running[act.process].frozen():
             time.sleep(act.lasts)
         self._freezes.append(Freeze(begin, time.time(), act.process))
 
@@ -205,27 +196,26 @@ class _Stage:
         deadline = time.monotonic() + (patience or process.PATIENCE)
         while pattern and self._printed(pattern) < nth:
             if time.monotonic() > deadline:
-                told = "\n".join(server.transcript() for _, server in self._all)
+                told = "\n".join(server.transcript() for _, server in self._servers)
                 raise ServerError(f"not printed {nth} times: {pattern}, but\n{told}")
             time.sleep(0.01)
 
     def wait_for_the_end_of_what_runs(self) -> None:
         """Wait until no job runs in a process that lives. Raises `ServerError` if one goes on."""
         deadline = time.monotonic() + process.PATIENCE
-        while running := self._running():
+        while running := self._jobs_that_run():
             if time.monotonic() > deadline:
                 raise ServerError(f"still running: {', '.join(running)}")
             time.sleep(0.01)
 
-    def _running(self) -> list[str]:
+    def _jobs_that_run(self) -> list[str]:
         seen = self.seen()
         ended = {event.id for event in seen if event.kind == "end"}
         killed = self._ends(seen)
         running = [
             event
-            for event in seen
+            for event in self._shown(seen)
             if event.kind == "start"
-            and self._is_shown(event, seen)
             and event.id not in ended
             and event.pid not in killed
         ]
@@ -236,20 +226,25 @@ class _Stage:
         ending = [life.process for life in self._lives if life.signal and not life.end]
         return ending + [event.job for event in running if event.pid not in self._gone]
 
-    def _is_shown(self, event: Event, seen: list[Event]) -> bool:
-        if self._scene.jobs:
-            return event.function in self._scene.jobs
-        return any(e.kind == "queued" and e.job == event.job for e in seen)
+    def _shown(self, seen: list[Event]) -> list[Event]:
+        """All but the starts of calls that the figure leaves out."""
+        queued = {event.job for event in seen if event.kind == "queued"}
+        jobs = self._scene.jobs
+        return [
+            event
+            for event in seen
+            if event.kind != "start"
+            or (event.function in jobs if jobs else event.job in queued)
+        ]
 
     def seen(self) -> list[Event]:
         """What has happened so far in all processes."""
-        lines = self._events.read_text().splitlines()
-        return [read(Event, json.loads(line)) for line in lines]
+        return events_in(self._events)
 
     def _printed(self, pattern: str) -> int:
         return sum(
             len(re.findall(pattern, f"{name}: {line.text}"))
-            for name, server in self._all
+            for name, server in self._servers
             for line in server.lines
         )
 
@@ -264,12 +259,7 @@ class _Stage:
             for event in seen
             if event.kind == "queued"
         ]
-        shown = [
-            event
-            for event in seen
-            if event.kind != "start" or self._is_shown(event, seen)
-        ]
-        found = calls(shown, begin, over, self._ends(seen))
+        found = calls(self._shown(seen), begin, over, self._ends(seen))
         lives = [
             replace(
                 life,

@@ -5,42 +5,26 @@ variable EVENTS names. The example runs as ``python -m uvicorn TARGET --port 0``
 """
 
 import importlib.util
-import json
 import os
 import sys
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import asdict
-from functools import cache
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import uvicorn
 
 from recording.watching import (
     WORKER_PROCESS,
-    Event,
     WatchedApp,
     WatchedOutput,
+    appending,
     execute,
     watch_output,
     watched,
 )
 
-_one_at_a_time = threading.Lock()
-
-
-def emit(event: Event) -> None:
-    """Write one event; threads may call it at the same time."""
-    with _one_at_a_time:
-        _file().write(json.dumps(asdict(event)) + "\n")
-
-
-@cache
-def _file() -> TextIO:
-    return open(os.environ["EVENTS"], "a", buffering=1)  # open to the end
-
+emit = appending(os.environ["EVENTS"])
 
 _submit = ProcessPoolExecutor.submit
 

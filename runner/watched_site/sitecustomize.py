@@ -8,13 +8,11 @@ names the process in them. Processes that it starts, by fork or anew, are watche
 import asyncio
 import functools
 import inspect
-import json
 import os
 import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
 from typing import Any
@@ -24,18 +22,13 @@ from recording.watching import (
     THREAD_POOL,
     WORKER_PROCESS,
     Event,
+    appending,
     execute,
     job_of,
 )
 
 _EXAMPLES = "examples."
-_file = os.open(os.environ["EVENTS"], os.O_WRONLY | os.O_APPEND)
-
-
-def emit(event: Event) -> None:
-    """Append one event: processes and threads may do so at the same time."""
-    here = replace(event, process=os.environ["PROCESS"], pid=os.getpid())
-    os.write(_file, json.dumps(asdict(here)).encode() + b"\n")
+emit = appending(os.environ["EVENTS"], os.environ["PROCESS"])
 
 
 def where() -> str:
