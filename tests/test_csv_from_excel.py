@@ -1,17 +1,15 @@
 """The statements of docs/recipes/csv-from-excel.md."""
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from runner import Server, client, serve
-from runner.process import ROOT
 from tests.copying import changed
 
-TARGET = "examples.recipes.csv_from_excel:app"
+APP = "examples.recipes.csv_from_excel:app"
 GERMAN = "sku;name;price\r\na1;Grüner Tee;3,50\r\na2;Öl;12\r\n"
 ENGLISH = "sku,name,price\r\na1,Grüner Tee,3.50\r\na2,Öl,12\r\n"
 WITH_BAD_LINES = 'sku;name;price\na1;Tea;3,50\na2;"Milk\nfresh";cheap\na3;;1,20\n'
@@ -26,27 +24,16 @@ BY_LINES = {
 }
 
 
-@pytest.fixture
-def settings(tmp_path: Path) -> dict[str, str]:
-    return {"DATABASE": str(tmp_path / "db"), "PYTHONPATH": str(ROOT)}
-
-
-@pytest.fixture
-def server(settings: dict[str, str]) -> Iterator[Server]:
-    with serve(TARGET, env=settings) as server:
-        yield server
-
-
-def report(server: Server, data: bytes, nth: int = 1, dry_run: bool = False) -> dict:
+def report(app: Server, data: bytes, nth: int = 1, dry_run: bool = False) -> dict:
     """The report of the nth file, when its import has ended."""
     answer = client.post(
-        f"{server.url}/imports",
+        f"{app.url}/imports",
         files={"file": ("products.csv", data)},
         params={"dry_run": dry_run},
     )
     assert answer.status_code == 202
-    server.wait_for("import_products: ", nth=nth)
-    return client.get(f"{server.url}/imports/{answer.json()['id']}").json()
+    app.wait_for("import_products: ", nth=nth)
+    return client.get(f"{app.url}/imports/{answer.json()['id']}").json()
 
 
 def products(settings: dict[str, str]) -> list[tuple[str, str, str]]:
@@ -67,10 +54,10 @@ def products(settings: dict[str, str]) -> list[tuple[str, str, str]]:
     ids=["; cp1252", "; BOM", "; UTF-8", "; CR", ", cp1252", "tab BOM"],
 )
 def test_what_excel_saves_can_be_read(
-    server: Server, settings: dict[str, str], data: bytes
+    app: Server, settings: dict[str, str], data: bytes
 ):
     """Excel's “CSV”, with `;`, a decimal comma and Windows-1252, its “CSV UTF-8” with a byte order mark, and the same with commas, tabs or the line ends of an old Mac, are the same two products."""
-    assert report(server, data) == {
+    assert report(app, data) == {
         "dry_run": False,
         "status": "done",
         "good": 2,
@@ -80,31 +67,31 @@ def test_what_excel_saves_can_be_read(
     assert products(settings) == TEA_AND_OIL
 
 
-def test_an_umlaut_in_the_last_line_decides(server: Server, settings: dict[str, str]):
+def test_an_umlaut_in_the_last_line_decides(app: Server, settings: dict[str, str]):
     """The first byte that is no UTF-8 may stand in the last line: 10,000 lines of plain ASCII before it are read well."""
     lines = "".join(f"b{n};Tea;1\r\n" for n in range(10_000))
     data = f"sku;name;price\r\n{lines}a2;Öl;12\r\n".encode("cp1252")
-    assert report(server, data)["good"] == 10_001
+    assert report(app, data)["good"] == 10_001
     assert products(settings)[0] == ("a2", "Öl", "12")
 
 
-def test_the_first_line_names_the_delimiter(server: Server, settings: dict[str, str]):
+def test_the_first_line_names_the_delimiter(app: Server, settings: dict[str, str]):
     """The first line alone says what the delimiter is: names full of the other one do no harm."""
     data = b'sku,name,price\na1,"Tea; green; fresh; new",1\n'
-    assert report(server, data)["good"] == 1
+    assert report(app, data)["good"] == 1
     assert products(settings) == [("a1", "Tea; green; fresh; new", "1")]
 
 
-def test_more_than_five_megabytes_are_413(server: Server):
+def test_more_than_five_megabytes_are_413(app: Server):
     """A file of more than five megabytes gets `413`."""
     files = {"file": ("products.csv", b"a" * 5_000_001)}
-    assert client.post(f"{server.url}/imports", files=files).status_code == 413
+    assert client.post(f"{app.url}/imports", files=files).status_code == 413
 
 
-def test_a_dry_run_tells_and_writes_nothing(server: Server, settings: dict[str, str]):
+def test_a_dry_run_tells_and_writes_nothing(app: Server, settings: dict[str, str]):
     """A dry run reports how many lines are good, and each bad one with its line, as an editor counts it, its column and what is wrong. Nothing is written, also of a file without bad lines."""
-    with_bad = report(server, WITH_BAD_LINES.encode(), dry_run=True)
-    without = report(server, GERMAN.encode(), nth=2, dry_run=True)
+    with_bad = report(app, WITH_BAD_LINES.encode(), dry_run=True)
+    without = report(app, GERMAN.encode(), nth=2, dry_run=True)
     assert products(settings) == []
     assert with_bad == {
         "dry_run": True,
@@ -119,17 +106,17 @@ def test_a_dry_run_tells_and_writes_nothing(server: Server, settings: dict[str, 
     assert (without["status"], without["good"]) == ("done", 2)
 
 
-def test_all_or_nothing(server: Server, settings: dict[str, str]):
+def test_all_or_nothing(app: Server, settings: dict[str, str]):
     """Without a dry run too, a file with a bad line is not imported, not even its good lines; without the bad ones it is."""
-    refused = report(server, WITH_BAD_LINES.encode())
+    refused = report(app, WITH_BAD_LINES.encode())
     nothing = products(settings)
     good = WITH_BAD_LINES.splitlines(keepends=True)[:2]
-    done = report(server, "".join(good).encode(), nth=2)
+    done = report(app, "".join(good).encode(), nth=2)
     assert (refused["status"], nothing) == ("failed", [])
     assert (done["status"], len(products(settings))) == ("done", 1)
 
 
-def test_the_import_is_one_transaction(server: Server, settings: dict[str, str]):
+def test_the_import_is_one_transaction(app: Server, settings: dict[str, str]):
     """When the database fails in the middle of 2,000 lines, none of them is there, and the report says `failed`."""
     with closing(sqlite3.connect(settings["DATABASE"])) as db:
         db.execute(
@@ -137,7 +124,7 @@ def test_the_import_is_one_transaction(server: Server, settings: dict[str, str])
             " begin select raise(abort, 'the disk is full'); end"
         )
     lines = "".join(f"a{n};Tea;1\n" for n in range(2000))
-    answer = report(server, f"sku;name;price\n{lines}".encode())
+    answer = report(app, f"sku;name;price\n{lines}".encode())
     assert answer["status"] == "failed"
     assert answer["problems"] == ["internal error"]
     assert products(settings) == []
@@ -177,25 +164,25 @@ def test_the_import_is_one_transaction(server: Server, settings: dict[str, str])
     ],
 )
 def test_what_cannot_be_read_is_failed(
-    server: Server, settings: dict[str, str], data: bytes, problem: str
+    app: Server, settings: dict[str, str], data: bytes, problem: str
 ):
     """An empty file, a missing column or head, an open quote, a byte that is in neither encoding, a line that is too short, and a price that is out of bounds or could be meant in two ways, are `failed` and say why."""
-    answer = report(server, data)
+    answer = report(app, data)
     assert answer["status"] == "failed"
     assert problem in "".join(answer["problems"])
     assert products(settings) == []
 
 
-def test_further_columns_do_no_harm(server: Server):
+def test_further_columns_do_no_harm(app: Server):
     """Further columns, also without a head, do no harm."""
     data = b"sku;name;price;note\na1;Tea;3,50;new;odd\n"
-    assert report(server, data)["good"] == 1
+    assert report(app, data)["good"] == 1
 
 
-def test_no_more_than_a_hundred_are_told(server: Server):
+def test_no_more_than_a_hundred_are_told(app: Server):
     """Of 150 bad lines all are counted, and the first hundred told."""
     lines = "".join(f"a{n};;1\n" for n in range(150))
-    answer = report(server, f"sku;name;price\n{lines}".encode())
+    answer = report(app, f"sku;name;price\n{lines}".encode())
     assert answer["bad"] == 150
     assert len(answer["problems"]) == 100
     assert answer["problems"][0].startswith("line 2:")
@@ -215,14 +202,14 @@ def test_a_statement_for_500_lines(settings: dict[str, str], tmp_path: Path):
     for number, changes in enumerate((traced, traced | BY_LINES)):
         folder = tmp_path / str(number)
         folder.mkdir()
-        env = changed(settings, folder, TARGET, changes)
-        with serve("changed:app", env=env) as server:
-            assert report(server, f"sku;name;price\n{lines}".encode())["good"] == 2000
-            counted.append(server.transcript().count("insert or replace into products"))
+        env = changed(settings, folder, APP, changes)
+        with serve("changed:app", env=env) as app:
+            assert report(app, f"sku;name;price\n{lines}".encode())["good"] == 2000
+            counted.append(app.transcript().count("insert or replace into products"))
     assert counted == [4, 2000]
     assert len(products(settings)) == 2000
 
 
-def test_an_unknown_import_is_404(server: Server):
+def test_an_unknown_import_is_404(app: Server):
     """An unknown import gets `404`."""
-    assert client.get(f"{server.url}/imports/7").status_code == 404
+    assert client.get(f"{app.url}/imports/7").status_code == 404
