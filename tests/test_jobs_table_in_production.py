@@ -167,8 +167,10 @@ def test_a_job_that_blocks_the_loop_stops_its_own_heartbeat(
         place(one, 1, 3)
         ask_until(
             lambda: f"{one.transcript()}{other.transcript()}",
-            lambda said: "order-1 done" in said
-            and said.count("too late") == said.count("started") - 1,
+            lambda said: (
+                "order-1 done" in said
+                and said.count("too late") == said.count("started") - 1
+            ),
             60,
         )
         assert 2 <= started(one, other)[1] <= 5
