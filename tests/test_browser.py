@@ -361,6 +361,21 @@ def test_a_link_to_a_proof_opens_it(page: Page):
     page.locator("details.proof[open]").wait_for()
 
 
+def test_a_click_during_which_materials_script_comes_is_not_lost(page: Page):
+    """The script moves the table that the link is in; the first touch of a page may be on such a link."""
+    page.goto("/conclusion/")
+    held: list[Route] = []
+    page.route("**/javascripts/bundle*", lambda route: held.append(route), times=1)
+    with page.expect_request("**/javascripts/bundle*"):
+        page.get_by_role("link", name="one after another").hover()
+    page.mouse.down()
+    held[0].continue_()
+    page.wait_for_function("window.document$")  # it has run
+    page.evaluate("new Promise(requestAnimationFrame)")
+    page.mouse.up()
+    page.wait_for_url("**/multiple-tasks/#test_tasks_of_one_request*")
+
+
 @pytest.fixture(scope="module")
 def searching(browser: Browser, site_url: str) -> Iterator[Page]:
     """A tab for all searches: it takes a while until the site's words are read."""

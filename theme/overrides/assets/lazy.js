@@ -33,10 +33,15 @@
   document.documentElement.classList.replace("no-js", "js") // shows the search
   if (!__md_get("__palette") && matchMedia("(prefers-color-scheme: dark)").matches)
     document.body.dataset.mdColorScheme = "slate" // as the script will, before it has a choice to keep
+  // The script moves tables into boxes of its own: what is clicked just then would not be clicked.
+  let released = Promise.resolve()
+  addEventListener("pointerdown", () => {
+    released = first(["pointerup", "pointercancel"]).then(() => new Promise(next => setTimeout(next, 50)))
+  }, { passive: true, capture: true })
   first(["pointermove", "pointerdown", "keydown", "focusin", "scroll"]).then(() => {
     const script = document.createElement("script")
     script.src = document.querySelector("[data-later]").dataset.later
-    script.onload = () => document.dispatchEvent(new Event("DOMContentLoaded")) // it waits for that
+    script.onload = () => released.then(() => document.dispatchEvent(new Event("DOMContentLoaded"))) // it waits for that
     document.body.append(script)
   })
 }
