@@ -3,9 +3,11 @@
 A browser gives Python one thread, no sockets and one process. The app is called by
 hand as a server would call it. A function that anyio would run in a worker thread runs
 in this one, and `time.sleep` in it lets everything else go on meanwhile, as a thread
-would; everywhere else `time.sleep` blocks, as it does under a server.
+would (where the browser has no stack switching, by a twin of the function: see
+`button.twins`); everywhere else `time.sleep` blocks, as it does under a server.
 """
 
+import ast
 import asyncio
 import json
 import re
@@ -18,12 +20,16 @@ from contextvars import ContextVar
 from dataclasses import asdict
 from types import ModuleType, SimpleNamespace
 from typing import Any
+from urllib.parse import unquote
 
 import anyio.to_thread
+import js
 from pyodide.ffi import run_sync
 
+from button.script import ScriptError, Send, Sleep, Step, WaitFor, parse
+from button.twins import in_thread, names, with_twins
 from recording.figure import draw
-from recording.model import Exchange, Request, Run, read
+from recording.model import Exchange, Request, Run
 from recording.watching import (
     EVENT_LOOP,
     THREAD_POOL,
@@ -37,13 +43,16 @@ from recording.watching import (
 
 Post = Callable[[str], None]
 
+STACK_SWITCHING = hasattr(js.WebAssembly, "Suspending")
+"""Whether the browser can stop a function in its middle, and go on with others."""
+
 _in_thread = ContextVar("in_thread", default=False)
 _main_thread, _block = threading.current_thread, time.sleep
 _output = sys.stdout
 
 
 def _sleep(seconds: float) -> None:
-    if _in_thread.get():
+    if STACK_SWITCHING and _in_thread.get():
         run_sync(asyncio.sleep(seconds))
     else:
         _block(seconds)
@@ -57,7 +66,7 @@ def _current_thread() -> Any:
 async def _run_in_thread(function: Callable[..., Any], *args: Any, **_: Any) -> Any:
     token = _in_thread.set(True)
     try:
-        return function(*args)
+        return await in_thread(function, *args)
     finally:
         _in_thread.reset(token)
 
@@ -74,6 +83,7 @@ class _Performance:
         self._post = post
         self.events: list[Event] = []
         self.exchanges: list[Exchange] = []
+        self.lines: list[str] = []
         self._begin = 0.0
 
     def post(self, kind: str, **data: Any) -> None:
@@ -82,7 +92,12 @@ class _Performance:
     def emit(self, event: Event) -> None:
         self.events.append(event)
         if event.kind == "print":
-            self.post("output", text=event.text)
+            self.output(event.text)
+
+    def output(self, line: str) -> None:
+        """Show a line of what the server prints, or of what a client sees."""
+        self.lines.append(line)
+        self.post("output", text=line)
 
     def now(self) -> float:
         """Seconds since the first request was sent."""
@@ -99,18 +114,36 @@ class _Performance:
             if self.exchanges:
                 self.post("figure", svg=draw(self.run(), self.now()))
 
-    async def send(self, app: Any, request: Request) -> None:
-        """Send one request when its time has come; return when its tasks are over."""
-        while request.after and request.nth > sum(
-            bool(re.search(request.after, event.text)) for event in self.events
-        ):
-            await asyncio.sleep(0.005)
-        await asyncio.sleep(request.delay)
+    async def perform(self, app: Any, steps: list[Step]) -> None:
+        """Do them one after another; return when all tasks are over."""
+        sent = []
+        async with app.router.lifespan_context(app) as state:
+            for step in steps:
+                match step:
+                    case Sleep(seconds):
+                        await asyncio.sleep(seconds)
+                    case WaitFor(pattern, nth):
+                        while nth > sum(
+                            bool(re.search(pattern, x)) for x in self.lines
+                        ):
+                            await asyncio.sleep(0.005)
+                    case Send(request, waits):
+                        answered = asyncio.Event()
+                        sending = self.send(app, state, request, answered.set)
+                        sent.append(asyncio.ensure_future(sending))
+                        if waits:
+                            await answered.wait()
+            await asyncio.gather(*sent)
+
+    async def send(
+        self, app: Any, state: Any, request: Request, answered: Callable[[], None]
+    ) -> None:
+        """Send one request; return when its tasks are over."""
         self._begin = self._begin or time.time()
         exchange = Exchange(request.method, request.path, sent=self.now())
         self.exchanges.append(exchange)
-        body = b"" if request.json is None else json.dumps(request.json).encode()
-        messages = [{"type": "http.request", "body": body, "more_body": False}]
+        body = request.body if request.json is None else json.dumps(request.json)
+        messages = [{"type": "http.request", "body": body.encode()}]
 
         async def receive() -> dict[str, Any]:
             if messages:
@@ -122,37 +155,38 @@ class _Performance:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
                 return
-            exchange.body += message.get("body", b"").decode()
+            exchange.body += message.get("body", b"").decode(errors="replace")
             if not message.get("more_body"):
                 exchange.received = exchange.handed_over = self.now()
                 what = f"{exchange.method} {exchange.path} → {exchange.status}"
-                self.post("output", text=f"{what} {exchange.body}")
+                self.output(f"{what} {exchange.body}")
+                answered()
 
-        await app(_scope(request), receive, send)
-
-    async def send_all(self, app: Any, requests: list[Request]) -> None:
-        for ended in await asyncio.gather(
-            *(self.send(app, request) for request in requests),
-            return_exceptions=True,
-        ):
-            if isinstance(ended, BaseException):
-                self.post("output", text=_last_lines(ended))
+        try:
+            await app({**_scope(request), "state": dict(state or {})}, receive, send)
+        except BaseException as error:
+            self.output(_last_lines(error))
+        finally:
+            answered()
 
 
 def _scope(request: Request) -> dict[str, Any]:
+    path, _, query = request.path.partition("?")
+    headers = [("Host", "127.0.0.1:8000"), *request.headers]
+    if request.json is not None:
+        headers.append(("Content-Type", "application/json"))
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
         "method": request.method,
         "scheme": "http",
-        "path": request.path,
-        "raw_path": request.path.encode(),
-        "query_string": b"",
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
         "root_path": "",
         "headers": [
-            (b"host", b"127.0.0.1:8000"),
-            (b"content-type", b"application/json"),
+            (n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in headers
         ],
         "server": ("127.0.0.1", 8000),
         "client": ("127.0.0.1", 50000),
@@ -168,8 +202,8 @@ def _last_lines(error: BaseException) -> str:
     return "".join(told.format()).rstrip()
 
 
-async def perform(source: str, requests: str, post: Post) -> None:
-    """Run an example's source and send its requests (JSON, as those of a `Scene`).
+async def perform(source: str, script: str, post: Post) -> None:
+    """Run an example's source and the lines of its requests, as `button.script` reads them.
 
     Posts JSON: ``output`` and ``figure`` while it runs, then ``done`` with the `Run`,
     or ``failed`` with the last lines of Python's traceback.
@@ -178,15 +212,21 @@ async def perform(source: str, requests: str, post: Post) -> None:
     watch_output(performance.emit)
     drawing = asyncio.ensure_future(performance.draw_while_running())
     try:
+        steps = parse(script)
         module = ModuleType("main")
         module.__file__ = "main.py"
+        tree = ast.parse(source, "main.py")
+        if not STACK_SWITCHING:
+            tree = with_twins(tree)
+            vars(module).update(names(asyncio.sleep))
         where = lambda: THREAD_POOL if _in_thread.get() else EVENT_LOOP  # noqa: E731
-        execute(source, module, performance.emit, where)
-        wanted = read(list[Request], json.loads(requests))
-        await performance.send_all(module.app, wanted)
+        execute(tree, module, performance.emit, where)
+        await performance.perform(module.app, steps)
         run = performance.run()
         performance.post("figure", svg=draw(run))
         performance.post("done", run=asdict(run))
+    except ScriptError as error:
+        performance.post("failed", text=str(error))
     except BaseException as error:
         performance.post("failed", text=_last_lines(error))
     finally:

@@ -46,11 +46,6 @@ customElements.define("run-scene", class extends HTMLElement {
   }
 
   start() {
-    if (!("Suspending" in WebAssembly)) {
-      this.status.textContent = "This browser cannot run it: it lacks WebAssembly's stack switching (JSPI), "
-        + "which Chrome and Edge have since version 137. The timeline above is of a real run."
-      return
-    }
     running?.stop("Stopped: another example was started.")
     running = this
     this.run.disabled = true

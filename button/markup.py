@@ -1,10 +1,9 @@
 """What a page holds of the Run button: the element that ``element.js`` brings to life."""
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 from xml.etree.ElementTree import Element, tostring
 
+from button.script import lines
 from recording.model import Scene
 
 BUILT = Path(__file__).parent.parent / "theme" / "overrides" / "assets" / "run"
@@ -19,7 +18,7 @@ def button(scene: Scene) -> str:
         "run-scene",
         {
             "example": scene.example,
-            "requests": json.dumps([asdict(request) for request in scene.requests]),
+            "requests": lines(scene),
             "megabytes": (BUILT / "megabytes.txt").read_text(),
         },
     )

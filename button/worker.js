@@ -21,7 +21,7 @@ onmessage = async ({ data: { source, requests } }) => {
   try {
     perform ??= await load()
   } catch (error) {
-    return postMessage({ type: "unavailable", text: String(error.message ?? error).split("\n").slice(-2).join(" ") })
+    return postMessage({ type: "unavailable", text: String(error.message ?? error).trim().split("\n").at(-1) })
   }
   status("Running…")
   await perform(source, requests, message => postMessage(JSON.parse(message)))

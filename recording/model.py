@@ -39,6 +39,10 @@ class Request:
     """Whether the client goes away after that, without having read it."""
     frozen: float = 0
     """Seconds for which the server's process is stopped before it is sent."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """What is sent beside the client's own, name and value each."""
+    body: str = ""
+    """What is sent where there is no JSON."""
     upload: str = ""
     """The text of a CSV file that is sent as `file` of a form; empty: there is none."""
 

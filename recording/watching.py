@@ -30,6 +30,9 @@ WORKER_PROCESS = "worker process"
 LANES = (CLIENT_WAITS, EVENT_LOOP, THREAD_POOL, WORKER_PROCESS)
 """Where something happens: the lanes of a figure, from the top."""
 
+TWIN = "__twin__"
+"""The attribute of a function that holds what is called in its place, watched as it is."""
+
 NUMBER = "scene-request"
 """The header with the number of a scene's request. The app does not see it."""
 
@@ -84,16 +87,18 @@ def job_of(function: str, *arguments: Any) -> str:
 
 
 def execute(
-    source: str, module: ModuleType, emit: Emit, where: Callable[[], str] = lane
+    tree: ast.Module,
+    module: ModuleType,
+    emit: Emit,
+    where: Callable[[], str] = lane,
 ) -> None:
-    """Run an example's source in `module`, and watch its functions from then on.
+    """Run an example in `module`, and watch its functions from then on.
 
     That is every function handed to `add_task` or called by one that was, every job of a
     queue, and every generator: dependencies with ``yield`` and streams. A route's own
     function, which the router holds, is not watched. `where` says in which lane a call
     starts.
     """
-    tree = ast.parse(source)
     named = _functions_of_a_worker(tree)
     for node in tree.body:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -214,6 +219,8 @@ def watched(
             return function(*args, **kwargs)
 
     vars(call)["__watched__"] = True
+    if twin := getattr(function, TWIN, None):
+        vars(call)[TWIN] = watched(twin, emit, where)
     return call
 
 

@@ -36,7 +36,8 @@ def exchange(client: httpx.Client, number: int, request: Request) -> Exchange:
             request.path,
             json=request.json,
             files=files,
-            headers={NUMBER: str(number)},
+            content=request.body or None,
+            headers=[*request.headers, (NUMBER, str(number))],
         ) as response:
             seen.status = response.status_code
             time.sleep(request.pause)

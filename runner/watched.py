@@ -4,6 +4,7 @@ Writes one event of `recording.watching` per line, as JSON, to the file that the
 variable EVENTS names. The example runs as ``python -m uvicorn TARGET --port 0`` runs it.
 """
 
+import ast
 import importlib.util
 import os
 import sys
@@ -50,7 +51,7 @@ def main() -> None:
     assert spec is not None
     assert spec.origin is not None
     sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    execute(Path(spec.origin).read_text(), module, emit)
+    execute(ast.parse(Path(spec.origin).read_text()), module, emit)
     watch_output(emit)
     app = WatchedApp(getattr(module, attribute), emit)
     uvicorn.run(app, port=0, use_colors=False)  # its log is told from what is printed

@@ -5,6 +5,7 @@ Python imports this file at its start where the folder is on PYTHONPATH. Events 
 names the process in them. Processes that it starts, by fork or anew, are watched too.
 """
 
+import ast
 import asyncio
 import functools
 import inspect
@@ -45,7 +46,7 @@ class Loader(SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
         """Run it; what places jobs in its queue is watched then, too."""
         source = self.get_data(self.path).decode()
-        execute(source, module, emit, where)
+        execute(ast.parse(source), module, emit, where)
         _watch_the_queue()
 
 

@@ -60,6 +60,25 @@ def page(reader: BrowserContext, responses: list[Response]) -> Iterator[Page]:
     page.close()
 
 
+@pytest.fixture(scope="module")
+def tab_without_switching(reader: BrowserContext) -> Iterator[Page]:
+    """A tab in which Python's worker finds no stack switching, as in WebKit."""
+    page = reader.new_page()
+    lacking = "delete WebAssembly.Suspending; delete WebAssembly.promising\n"
+    worker = lacking + (ROOT / "button/worker.js").read_text()
+    page.context.route(
+        "**/run/worker.js?without",
+        lambda route: route.fulfill(body=worker, content_type="text/javascript"),
+    )
+    page.add_init_script(
+        "window.Worker = class extends Worker {"
+        " constructor(url, options) { super(url + '?without', options) } }"
+    )
+    load_page(page, f"/{START}/")
+    yield page
+    page.close()
+
+
 def shown(page: Page, name: str) -> Locator:
     """The scene's element in that tab: its page is added below the others, once."""
     element = scene(page, name)
@@ -204,9 +223,13 @@ def test_axe_finds_nothing_before_during_and_after_a_run(page: Page):
 
 
 @pytest.mark.parametrize("name", RUNNABLE)
-def test_run_in_the_browser_has_the_shape_of_the_recorded_run(page: Page, name: str):
-    """A run in the browser has the same lanes, order, overlap and errors as the recorded one."""
-    in_the_page = run(page, shown(page, name))
+@pytest.mark.parametrize("switching", [True, False], ids=["", "no-jspi"])
+def test_run_in_the_browser_has_the_shape_of_the_recorded_run(
+    page: Page, tab_without_switching: Page, name: str, switching: bool
+):
+    """A run in the browser has the same lanes, order, overlap and errors as the recorded one, also in one that cannot stop a function in its middle (JSPI)."""
+    tab = page if switching else tab_without_switching
+    in_the_page = run(tab, shown(tab, name))
     found = differences(in_the_page, load(Recording, name).run)
     mislead = f"if it cannot show that, say why in not_in_browser of the scene {name}"
     assert not found, "\n".join([*found, mislead])
@@ -279,16 +302,3 @@ def test_what_has_run_links_to_what_differs_from_a_server(page: Page):
     page.get_by_role("link", name="What differs from a server?").first.click()
     page.wait_for_url("**/#what-run-does")
     assert page.locator("h2#what-run-does").is_visible()
-
-
-def test_without_stack_switching_it_says_so_and_the_recording_stays(
-    reader: BrowserContext,
-):
-    page = reader.new_page()
-    page.add_init_script("delete WebAssembly.Suspending")
-    page.goto("/")
-    element = scene(page, "background_tasks/first_task")
-    press(element, "Run")
-    status(element, "This browser cannot run it")
-    assert page.locator("figure[data-scene] svg").first.is_visible()
-    page.close()
