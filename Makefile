@@ -13,7 +13,7 @@ engines := $(patsubst examples/%/requirements.txt,.cache/%,$(wildcard examples/*
 export NO_MKDOCS_2_WARNING := 1
 unexport PYTHONDONTWRITEBYTECODE # the tests start many processes
 
-.PHONY: help install serve site new page test queues soak record latency bench audit searches constraints newest prereleases lowest machine picture
+.PHONY: help install serve site new page test queues soak record latency bench browsers audit searches constraints newest prereleases lowest machine picture
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -39,6 +39,9 @@ test: install ## Run every example, session, recording and the built site
 
 queues: .venv/for-tests $(engines) ## Kill workers, apps and brokers of the queues with a page of their own
 	$(in_venv)python -m pytest -m queues
+
+browsers: install ## Press every Run button in Firefox, in WebKit, and in Chromium without JSPI
+	$(in_venv)python -m pytest -m browsers tests/button
 
 RUNS ?= 20
 BUSY ?= 0

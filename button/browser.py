@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import asdict
+from importlib.util import find_spec
 from types import ModuleType, SimpleNamespace
 from typing import Any
 from urllib.parse import unquote
@@ -26,7 +27,9 @@ import anyio.to_thread
 import js
 from pyodide.ffi import run_sync
 
-from button.script import ScriptError, Send, Sleep, Step, WaitFor, parse
+from button import script
+from button.hints import hints, limits
+from button.script import Send, Sleep, Step, WaitFor
 from button.twins import in_thread, names, with_twins
 from recording.figure import draw
 from recording.model import Exchange, Request, Run
@@ -174,7 +177,7 @@ def _scope(request: Request) -> dict[str, Any]:
     path, _, query = request.path.partition("?")
     headers = [("Host", "127.0.0.1:8000"), *request.headers]
     if request.json is not None:
-        headers.append(("Content-Type", "application/json"))
+        headers.append(script.JSON)
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
@@ -202,7 +205,21 @@ def _last_lines(error: BaseException) -> str:
     return "".join(told.format()).rstrip()
 
 
-async def perform(source: str, script: str, post: Post) -> None:
+def check(source: str, post: Post) -> None:
+    """Read the code and run nothing. Posts ``hints``: what goes wrong, and what cannot be run here."""
+    found = [*hints(source), *limits(source, lambda name: find_spec(name) is not None)]
+    post(json.dumps({"type": "hints", "hints": [asdict(hint) for hint in found]}))
+
+
+def shell(requests: str, post: Post) -> None:
+    """Post ``shell``, with the requests as a script for curl, or ``failed``."""
+    try:
+        post(json.dumps({"type": "shell", "text": script.shell(requests)}))
+    except script.ScriptError as error:
+        post(json.dumps({"type": "failed", "text": str(error)}))
+
+
+async def perform(source: str, requests: str, post: Post) -> None:
     """Run an example's source and the lines of its requests, as `button.script` reads them.
 
     Posts JSON: ``output`` and ``figure`` while it runs, then ``done`` with the `Run`,
@@ -212,7 +229,7 @@ async def perform(source: str, script: str, post: Post) -> None:
     watch_output(performance.emit)
     drawing = asyncio.ensure_future(performance.draw_while_running())
     try:
-        steps = parse(script)
+        steps = script.parse(requests)
         module = ModuleType("main")
         module.__file__ = "main.py"
         tree = ast.parse(source, "main.py")
@@ -225,7 +242,7 @@ async def perform(source: str, script: str, post: Post) -> None:
         run = performance.run()
         performance.post("figure", svg=draw(run))
         performance.post("done", run=asdict(run))
-    except ScriptError as error:
+    except script.ScriptError as error:
         performance.post("failed", text=str(error))
     except BaseException as error:
         performance.post("failed", text=_last_lines(error))

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from recording.model import Request, Scene
 
 SERVER = "http://127.0.0.1:8000"
+JSON = ("Content-Type", "application/json")
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
 
 
@@ -93,30 +94,28 @@ def _whole_lines(text: str) -> Iterator[str]:
 
 
 def lines(scene: Scene) -> str:
-    """The same for a scene, whose requests are each sent at a time of their own."""
+    """The same for a scene: there, no request waits for the answer of another."""
     return "\n".join(_lines(scene))
 
 
 def _lines(scene: Scene) -> Iterator[str]:
     waited_for: Counter[str] = Counter()
-    slept = 0.0  # since the line that was waited for last
 
     def wait(pattern: str, nth: int) -> Iterator[str]:
-        nonlocal slept
         while pattern and waited_for[pattern] < nth:
             waited_for[pattern] += 1
-            slept = 0
             yield f"wait-for {pattern}"
 
-    for request in sorted(scene.requests, key=lambda request: bool(request.after)):
+    for number, request in enumerate(scene.requests, 1):
         yield from wait(request.after, request.nth)
-        if request.delay > slept:
-            yield f"sleep {request.delay - slept:g}"
-            slept = request.delay
+        if request.delay:
+            yield f"sleep {request.delay:g}"
         words = [request.method, request.path]
         if request.json is not None:
             words.append(json.dumps(request.json))
-        yield f"{' '.join(words)} &"
+        if number < len(scene.requests):
+            words.append("&")
+        yield " ".join(words)
     yield from wait(scene.until, scene.nth)
 
 
@@ -134,12 +133,13 @@ def _of_shell(step: Step) -> str:
             return f"printf '%s' {shlex.quote(told)}; read -r _"
     request = step.request
     words = ["curl", "-X", request.method, SERVER + request.path]
-    for name, value in request.headers:
-        words += ["-H", f"{name}: {value}"]
+    headers, body = request.headers, request.body
     if request.json is not None:
-        words += ["--json", json.dumps(request.json)]
-    if request.body:
-        words += ["--data-binary", request.body]
+        headers, body = (*headers, JSON), json.dumps(request.json)
+    for name, value in headers:
+        words += ["-H", f"{name}: {value}"]
+    if body:
+        words += ["--data-binary", body]
     return shlex.join(words) + ("" if step.waits else " &")
 
 
@@ -214,9 +214,7 @@ def _of_curl(line: str) -> Request:
     body = "&".join(given.data) + "".join(given.json)
     names = {name.lower() for name, _ in headers}
     if given.json:
-        headers += [("Content-Type", "application/json")] * (
-            "content-type" not in names
-        )
+        headers += [JSON] * ("content-type" not in names)
     elif given.data and "content-type" not in names:
         headers.append(("Content-Type", "application/x-www-form-urlencoded"))
     method = given.request or ("HEAD" if given.head else "POST" if body else "GET")

@@ -68,7 +68,7 @@ def _that_may_sleep(tree: ast.Module) -> set[str]:
 
 
 def _names_in(function: ast.FunctionDef) -> Iterator[str]:
-    for node in (inner for part in function.body for inner in ast.walk(part)):
+    for node in ast.walk(function):
         if isinstance(node, ast.Name):
             yield node.id
         elif isinstance(node, ast.Attribute):

@@ -1,4 +1,5 @@
-// Python in a Web Worker. Gets {source, requests}; posts what browser.py posts, and "status".
+// Python in a Web Worker. Is asked to "run" code with requests, to "check" code, or for requests as
+// a "shell" script; posts what browser.py posts, and "status".
 const base = new URL("./", import.meta.url)
 const status = text => postMessage({ type: "status", text })
 
@@ -13,16 +14,21 @@ const load = async () => {
   python.unpackArchive(await archive, "zip", { extractDir: "/lib/env" })
   status("Importing FastAPI…")
   await python.runPythonAsync("import sys; sys.path.insert(0, '/lib/env'); import fastapi, button.browser")
-  return python.pyimport("button.browser").perform
+  return python.pyimport("button.browser")
 }
 
-let perform
-onmessage = async ({ data: { source, requests } }) => {
+let loading
+onmessage = async ({ data: { does, code, requests } }) => {
+  const post = message => postMessage(JSON.parse(message))
+  let python
   try {
-    perform ??= await load()
+    python = await (loading ??= load())
   } catch (error) {
+    loading = undefined
     return postMessage({ type: "unavailable", text: String(error.message ?? error).trim().split("\n").at(-1) })
   }
+  if (does === "check") return python.check(code, post)
+  if (does === "shell") return python.shell(requests, post)
   status("Running…")
-  await perform(source, requests, message => postMessage(JSON.parse(message)))
+  await python.perform(code, requests, post)
 }

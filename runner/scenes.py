@@ -292,7 +292,6 @@ _ALL = [
     Scene(
         "at_the_same_time/bounded_queue",
         tuple(Request("POST", "/reports/10", delay=0.1) for _ in range(4)),
-        not_in_browser="no lifespan starts the workers there",
     ),
     Scene(
         "processes_and_programs/time_limit",
@@ -376,7 +375,6 @@ _ALL = [
     Scene(
         "loops_in_the_app/refresh",
         (Request("GET", "/rounds", after="round 1: done"),),
-        not_in_browser="no lifespan starts the loop there",
         until="round 3: done",
     ),
     Scene(
@@ -385,7 +383,6 @@ _ALL = [
             Request("GET", "/health", after="round 1: done"),
             Request("GET", "/health", after="round 2: started", delay=0.6),
         ),
-        not_in_browser="no lifespan starts the loop there",
     ),
     Scene(
         "what_is_waiting/jobs_table",
@@ -395,7 +392,7 @@ _ALL = [
             Request("POST", "/orders?item=cake", after="item=tea"),
             Request("GET", "/jobs", after="send_receipt tea: started"),
         ),
-        not_in_browser="no lifespan starts the worker there",
+        not_in_browser=_NO_DATABASE,
         until="send_receipt cake: done",
     ),
     Scene(
@@ -405,7 +402,6 @@ _ALL = [
             Request("PUT", "/orders/2/reminder?seconds=1.5"),
             Request("DELETE", "/orders/2/reminder", delay=0.5),
         ),
-        not_in_browser="a request has no query there",
         until="remind: order 1 done",
     ),
     Scene(

@@ -34,7 +34,10 @@ def _is_whole(config: pytest.Config) -> bool:
     """Whether nothing but the markers of pyproject.toml chose among the tests."""
     asked = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
     chosen = config.option.keyword or config.option.deselect or config.option.page
-    return not (asked or chosen) and config.option.markexpr == "not queues"
+    return (
+        not (asked or chosen)
+        and config.option.markexpr == "not queues and not browsers"
+    )
 
 
 def here() -> LastRun:

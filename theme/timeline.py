@@ -1,9 +1,12 @@
-"""The `timeline` and `glance` fences: the recording of a scene, drawn.
+"""The `timeline`, `glance` and `playground` fences: what was recorded, and can be run again.
 
 The fence names a recorded scene, such as ``multiple_tasks/in_order``; one without a
 recording fails the build. Under a `timeline` stands the Run button, if there is one; a
-`glance` is the figure alone, for what is told on another page.
+`glance` is the figure alone, for what is told on another page; a `playground` is the
+example with its requests, to be changed.
 """
+
+from pathlib import Path
 
 from markdown import Markdown
 
@@ -26,6 +29,14 @@ def timeline(name: str, _: Markdown) -> str:
 def glance(name: str, _: Markdown) -> str:
     """The figure of a scene, and nothing else."""
     return figure(draw(recorded(Recording, name).run), "")
+
+
+@fence
+def playground(name: str, _: Markdown) -> str:
+    """The example of a scene, its requests, and what runs them."""
+    scene = recorded(Recording, name).scene
+    file = Path(__file__).parent.parent / "examples" / f"{scene.example}.py"
+    return markup.playground(scene, file.read_text())
 
 
 def draw(run: Run) -> str:

@@ -42,7 +42,7 @@ from one build to the next."""
 
 PURGECSS = ROOT / "node_modules/purgecss/bin/purgecss.js"
 _log = logging.getLogger("mkdocs")
-_SPACE = re.compile(r"<(pre|script)\b.*?</\1>|\s*\n\s*", re.DOTALL)
+_SPACE = re.compile(r"<(pre|script|textarea)\b.*?</\1>|\s*\n\s*", re.DOTALL)
 """Space around the end of a line, and what space belongs to, as its first group."""
 
 

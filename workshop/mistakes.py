@@ -84,6 +84,7 @@ _CHECKS: dict[str, Callable[[str], Any]] = {
     "proof": proof.find,
     "timeline": _timeline,
     "glance": _timeline,
+    "playground": _timeline,
     "chart": partial(recorded, Latencies),
     "losses": partial(recorded, Bench),
     "comparison": partial(recorded, Bench),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, Response
+from playwright.sync_api import BrowserContext, Locator, Page, Response
 
 from button.markup import BUILT
 from recording.model import Recording, load
@@ -35,16 +35,6 @@ LONGEST_TASK = "() => { let n = 0; for (let i = 0; i < 4e7; i++) n += i % 7; ret
 
 
 @pytest.fixture(scope="module")
-def reader(runtime: None, browser: Browser, site_url: str) -> Iterator[BrowserContext]:
-    """One reader for all tests, whose browser keeps what it has loaded once."""
-    size = {"width": 1280, "height": 1000}
-    context = browser.new_context(base_url=site_url, viewport=size)
-    context.set_default_timeout(120_000)  # Python loads slowly where much else runs
-    yield context
-    context.close()
-
-
-@pytest.fixture(scope="module")
 def responses() -> list[Response]:
     """What the tab has loaded since it was opened."""
     return []
@@ -56,25 +46,6 @@ def page(reader: BrowserContext, responses: list[Response]) -> Iterator[Page]:
     page = reader.new_page()
     load_page(page, f"/{START}/")
     page.on("response", lambda response: responses.append(response))
-    yield page
-    page.close()
-
-
-@pytest.fixture(scope="module")
-def tab_without_switching(reader: BrowserContext) -> Iterator[Page]:
-    """A tab in which Python's worker finds no stack switching, as in WebKit."""
-    page = reader.new_page()
-    lacking = "delete WebAssembly.Suspending; delete WebAssembly.promising\n"
-    worker = lacking + (ROOT / "button/worker.js").read_text()
-    page.context.route(
-        "**/run/worker.js?without",
-        lambda route: route.fulfill(body=worker, content_type="text/javascript"),
-    )
-    page.add_init_script(
-        "window.Worker = class extends Worker {"
-        " constructor(url, options) { super(url + '?without', options) } }"
-    )
-    load_page(page, f"/{START}/")
     yield page
     page.close()
 
@@ -223,13 +194,9 @@ def test_axe_finds_nothing_before_during_and_after_a_run(page: Page):
 
 
 @pytest.mark.parametrize("name", RUNNABLE)
-@pytest.mark.parametrize("switching", [True, False], ids=["", "no-jspi"])
-def test_run_in_the_browser_has_the_shape_of_the_recorded_run(
-    page: Page, tab_without_switching: Page, name: str, switching: bool
-):
-    """A run in the browser has the same lanes, order, overlap and errors as the recorded one, also in one that cannot stop a function in its middle (JSPI)."""
-    tab = page if switching else tab_without_switching
-    in_the_page = run(tab, shown(tab, name))
+def test_run_in_the_browser_has_the_shape_of_the_recorded_run(page: Page, name: str):
+    """A run in the browser has the same lanes, order, overlap and errors as the recorded one."""
+    in_the_page = run(page, shown(page, name))
     found = differences(in_the_page, load(Recording, name).run)
     mislead = f"if it cannot show that, say why in not_in_browser of the scene {name}"
     assert not found, "\n".join([*found, mislead])

@@ -1,0 +1,87 @@
+"""Run in browsers other than Chromium, and in Chromium without stack switching (JSPI)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from recording.model import Recording, Run, load, read
+from recording.shape import differences
+from runner.process import ROOT
+from runner.scenes import SCENES
+from tests.button.browsers import Window, firefox, unwrapped, webkit, wrapped
+from tests.site.building import open_browser
+from workshop.pages import page_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.browsers, pytest.mark.timeout(600)]
+
+RUNNABLE = [name for name, scene in SCENES.items() if scene.runs_in_browser]
+PRESS_RUN = """
+    const [name, page] = args
+    const find = () => document.querySelector(`figure[data-scene="${name}"] + run-scene`)
+    if (!find()) {
+        const html = await (await fetch(page)).text()
+        const other = new DOMParser().parseFromString(html, "text/html")
+        document.querySelector("article").append(...other.querySelectorAll("article > *"))
+    }
+    await customElements.whenDefined("run-scene")
+    const element = find()
+    let run
+    element.addEventListener("done", event => { run = event.detail })
+    element.querySelector("button.run").click()
+    while (element.querySelector("button.run").disabled)
+        await new Promise(next => setTimeout(next, 20))
+    return run ?? element.innerText
+"""
+LACKING = "delete WebAssembly.Suspending; delete WebAssembly.promising\n"
+
+
+class _Chromium:
+    """A window of it, in whose workers there is no stack switching."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+        self.version = f"Chromium {page.context.browser.version} without JSPI"
+        worker = LACKING + (ROOT / "button/worker.js").read_text()
+        page.route(
+            "**/run/worker.js",
+            lambda route: route.fulfill(body=worker, content_type="text/javascript"),
+        )
+
+    def go(self, url: str) -> None:
+        self._page.goto(url)
+
+    def call(self, script: str, *args: str) -> Any:
+        return unwrapped(self._page.evaluate(wrapped(script, args)))
+
+
+@contextmanager
+def chromium(folder: Path) -> Iterator[Window]:
+    """That window."""
+    with open_browser() as browser:
+        yield _Chromium(browser.new_page())
+
+
+@pytest.fixture(scope="module", params=[chromium, firefox, webkit])
+def window(
+    request: pytest.FixtureRequest,
+    runtime: None,
+    site_url: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Window]:
+    """A window at the page of the first example."""
+    with request.param(tmp_path_factory.mktemp("browser")) as window:
+        window.go(f"{site_url}/background-tasks/")
+        yield window
+
+
+@pytest.mark.parametrize("name", RUNNABLE)
+def test_run_has_the_shape_of_the_recorded_run(window: Window, name: str):
+    """A run has the same lanes, order, overlap and errors as the recorded one."""
+    shown = window.call(PRESS_RUN, name, f"/{page_of(SCENES[name].example)}/")
+    assert isinstance(shown, dict), f"{window.version}: {shown}"
+    found = differences(read(Run, shown), load(Recording, name).run)
+    assert not found, "\n".join([window.version, *found])

@@ -1,0 +1,236 @@
+"""The playground in a real Chromium: a reader's own code, and links with code in them."""
+
+import base64
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Error, Locator, Page
+
+from button.script import lines
+from runner.process import ROOT
+from runner.scenes import SCENES
+from tests.button.running import press, printed, run, scene, status
+from tests.test_browser import AXE, switch
+from tests.test_browser import load as load_page
+
+pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
+
+FIRST = (ROOT / "examples/background_tasks/first_task.py").read_text()
+WRONG = FIRST.replace("add_task(send_receipt)", "add_task(send_receipt())")
+HOSTILE = "</textarea></script><img src=x onerror=window.owned=1><script>window.owned=1</script>"
+MANY = "import fastapi\n" + "".join(f"x{n} = {n * n}  # {n:x}\n" for n in range(250))
+"""Four kilobytes that do not get small."""
+
+
+@pytest.fixture(scope="module")
+def page(reader: BrowserContext) -> Iterator[Page]:
+    """A tab, in which nothing is an error."""
+    page = reader.new_page()
+    errors: list[str] = []
+
+    def keep(error: Error) -> None:
+        errors.append(str(error))
+
+    page.on("pageerror", keep)
+    load_page(page, "/playground/")
+    yield page
+    page.close()
+    assert errors == []
+
+
+@pytest.fixture
+def playground(page: Page) -> Locator:
+    """The element, as a reader finds it."""
+    return page.locator("run-playground")
+
+
+def link(code: object, requests: object = "GET /") -> str:
+    """The address of the playground with those in it."""
+    packer = zlib.compressobj(wbits=-15)
+    data = json.dumps({"code": code, "requests": requests}).encode()
+    packed = packer.compress(data) + packer.flush()
+    text = base64.urlsafe_b64encode(packed).decode().rstrip("=")
+    return f"/playground/#{text}"
+
+
+def write(playground: Locator, code: str, requests: str = "POST /task") -> None:
+    """Have that code and those requests in it, as if they were pasted."""
+    area = playground.get_by_role("textbox", name="main.py")
+    area.hover()
+    editor = playground.locator(".cm-content")
+    editor.click()
+    playground.page.keyboard.press("Control+a")
+    playground.page.keyboard.insert_text(code)
+    playground.get_by_label("Requests").fill(requests)
+
+
+def shown(playground: Locator) -> str:
+    """The code in the editor."""
+    return "\n".join(playground.locator(".cm-line").all_inner_texts())
+
+
+def hints(playground: Locator) -> list[str]:
+    return playground.locator(".hints li").all_inner_texts()
+
+
+def test_it_begins_with_the_first_example_and_loads_no_editor(
+    page: Page, playground: Locator
+):
+    urls = [response.url for response in load_page(page, "/playground/")]
+    assert not [url for url in urls if "editor.js" in url or "pyodide" in url]
+    area = playground.get_by_role("textbox", name="main.py")
+    assert area.input_value() == FIRST
+    assert len(run(page, playground).calls) == 1
+
+
+def test_by_the_keyboard_alone(page: Page, playground: Locator):
+    """Tab goes into the editor and out of it; what is typed is run."""
+    load_page(page, "/playground/")
+    playground.get_by_role("textbox", name="main.py").focus()
+    playground.locator(".cm-focused").wait_for()
+    page.keyboard.press("Control+End")
+    page.keyboard.insert_text("print('typed')\n")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.ariaLabel") == "Requests"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.textContent") == "Run"
+    page.keyboard.press("Space")
+    printed(playground, "typed")
+    status(playground, "Finished")
+
+
+def test_what_is_known_to_go_wrong_is_named_with_its_line_and_page(
+    page: Page, playground: Locator
+):
+    write(playground, WRONG)
+    press(playground, "Run")
+    status(playground, "Finished")
+    (hint,) = [hint for hint in hints(playground) if "is called here" in hint]
+    line = WRONG.splitlines().index("    background_tasks.add_task(send_receipt())") + 1
+    assert hint.startswith(f"Line {line}: ")
+    assert playground.locator(".cm-lintRange-warning").count()
+    playground.get_by_role("link", name="Why").last.click()
+    page.wait_for_url("**/why-it-never-ran/**")
+
+
+def test_what_cannot_run_here_is_named_before_it_fails(page: Page, playground: Locator):
+    load_page(page, "/playground/")
+    write(playground, "import sqlalchemy\n" + FIRST)
+    press(playground, "Run")
+    status(playground, "raised an exception")
+    (hint,) = hints(playground)
+    assert hint.startswith("Line 1: ")
+    assert "sqlalchemy" in hint
+    printed(playground, "ModuleNotFoundError")
+
+
+def test_hints_follow_what_is_typed(page: Page, playground: Locator):
+    """Once Python is there they come and go while the reader writes."""
+    write(playground, WRONG)
+    playground.locator(".hints li").wait_for()
+    write(playground, FIRST)
+    playground.locator(".hints:empty").wait_for(state="attached")
+
+
+def test_requests_that_mean_nothing_are_named(page: Page, playground: Locator):
+    write(playground, FIRST, "POST /task\nPOST task")
+    press(playground, "Run")
+    printed(playground, "Requests, line 2: a request is a method and a path")
+
+
+def test_a_link_brings_back_code_and_requests(page: Page, playground: Locator):
+    """With four kilobytes of code, what is not ASCII in it; nothing runs until Run is pressed."""
+    code = MANY + "print('Grüße')\n"
+    write(playground, code, "GET /ü\nsleep 1")
+    press(playground, "Copy link")
+    status(playground, "Copied")
+    address = page.evaluate("navigator.clipboard.readText()")
+    assert page.url == address
+    page.goto("/conclusion/")
+    page.goto(address)
+    status(playground, "came with the link")
+    assert playground.get_by_role("textbox", name="main.py").input_value() == code
+    assert playground.get_by_label("Requests").input_value() == "GET /ü\nsleep 1"
+    assert not playground.locator("pre.output").count()
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        link(HOSTILE, HOSTILE),
+        "/playground/#" + HOSTILE,
+        "/playground/#%3Cscript%3Ewindow.owned=1%3C/script%3E",
+        link(["print(1)"]),
+        link({"__proto__": {"code": "x"}}, 1),
+        link("x = 1\n" * 1_000_000),
+        "/playground/#" + "A" * 1_000_000,
+        "/playground/#____",
+    ],
+    ids=["script", "html", "quoted", "list", "object", "bomb", "long", "no-deflate"],
+)
+def test_a_hostile_link_only_shows_text(page: Page, playground: Locator, address: str):
+    """Scripts in the code, in the requests or in the fragment, a megabyte of anything: it is text, or nothing is shown, and nothing runs."""
+    page.goto("/conclusion/")
+    page.goto(address)
+    status(playground, "link")
+    assert page.evaluate("window.owned") is None
+    assert not page.locator("article img").count()
+    assert not playground.locator("pre.output").count()
+
+
+def test_an_endless_loop_is_stopped_by_hand(page: Page, playground: Locator):
+    load_page(page, "/playground/")
+    write(playground, "print('begun')\nwhile True: pass\n")
+    press(playground, "Run")
+    printed(playground, "begun")
+    press(playground, "Stop")
+    status(playground, "Stopped.")
+
+
+def test_what_is_written_can_be_taken_home(page: Page, playground: Locator):
+    write(playground, FIRST, "POST /task")
+    saved = {}
+    for name in ("main.py", "requests.sh"):
+        with page.expect_download() as download:
+            press(playground, f"Download {name}")
+        assert download.value.suggested_filename == name
+        saved[name] = Path(download.value.path()).read_text()
+    assert saved["main.py"] == FIRST
+    assert "curl -X POST http://127.0.0.1:8000/task" in saved["requests.sh"]
+
+
+def test_an_example_is_opened_with_its_requests(page: Page, playground: Locator):
+    load_page(page, "/multiple-tasks/")
+    element = scene(page, "multiple_tasks/two_clients")
+    press(element, "Edit")
+    element.get_by_role("link", name="Open in the playground").hover()
+    page.wait_for_function("document.querySelector('run-scene a:hover').hash")
+    element.get_by_role("link", name="Open in the playground").click()
+    status(playground, "came with the link")
+    wanted = SCENES["multiple_tasks/two_clients"]
+    assert playground.get_by_label("Requests").input_value() == lines(wanted)
+    assert len(run(page, playground).exchanges) == len(wanted.requests)
+
+
+def test_axe_finds_nothing_with_hints_and_a_figure(page: Page, playground: Locator):
+    if not AXE.exists():
+        pytest.skip("needs axe-core from npm: make node_modules/axe-core")
+    load_page(page, "/playground/")
+    write(playground, WRONG)
+    run(page, playground)
+    page.evaluate(AXE.read_text())
+    for scheme in ("light", "dark"):
+        switch(page, scheme)
+        found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
+        assert [rule["id"] for rule in found] == []
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_it_fits_a_screen(page: Page, playground: Locator, width: int):
+    page.set_viewport_size({"width": width, "height": 1000})
+    write(playground, WRONG)
+    run(page, playground)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
