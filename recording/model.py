@@ -52,13 +52,15 @@ class Act:
     """Something that is done to a process of a scene, or to its broker."""
 
     does: str
-    """"start", "freeze", or a signal: "SIGKILL", "SIGTERM", "SIGINT"."""
+    """"start", "freeze", "Ctrl-S" in its terminal, so that what it prints waits, or a
+    signal: "SIGKILL", "SIGTERM", "SIGINT"."""
     process: str
     """Such as "app", "worker 2" or "RabbitMQ"."""
     after: str = ""
-    """Done when any process has printed this; empty: at once."""
+    """Done when any process has printed this, or a job has begun, of which is told such as
+    ``send_receipt(7) begins in app``; empty: at once."""
     nth: int = 1
-    """How often it has been printed by then."""
+    """How often that has been by then."""
     delay: float = 0
     """Seconds to wait before it is done, counted from then."""
     lasts: float = 0
@@ -180,6 +182,8 @@ class Life:
     """What it was sent last."""
     signalled: float = 0
     """When it was sent that."""
+    held: float | None = None
+    """When Ctrl-S was pressed in its terminal; None: never."""
 
 
 @dataclass

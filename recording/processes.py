@@ -14,7 +14,7 @@ from itertools import groupby, pairwise
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from recording.figure import FOOT, and_, axis, band, canvas, css, percent, seconds, text
-from recording.model import Call, Life, Run
+from recording.model import Call, Exchange, Life, Run
 from recording.watching import CLIENT_WAITS
 
 _HEAD, _ROW, _BAR, _FEW, _TICK = 27, 29, 10, 12, 5
@@ -113,6 +113,11 @@ class _Drawing:
             if freeze.process == name:
                 at = freeze.start / self._whole, freeze.end / self._whole
                 band(self._parts, *at, self._y - top, "frozen", top)
+        for life in self._run.lives:
+            if life.process == name and life.held is not None:
+                end = self._run.over if life.end is None else life.end
+                at = life.held / self._whole, end / self._whole
+                band(self._parts, *at, self._y - top, "", top)
 
     def _life(self, life: Life) -> None:
         """A line from its start to its end, dashed until it was ready."""
@@ -134,10 +139,14 @@ class _Drawing:
         successor = mine[number + 1] if life is not mine[-1] else None
         if life.start and not number:
             self._mark(life.start, "started", before=True)
+        held = "Ctrl-S" if life.held is not None else ""
         if life.end is None:
+            if held:
+                self._mark(life.held or 0, held)
             return
         late = life.end - life.signalled > self._whole / 50
         words = "✕ ended" if late else f"✕ {life.signal}"
+        words = f"{held}, {words}" if held else words
         if successor:
             words += " ↻ started again"
         self._mark(life.end, words, above=bool(successor))
@@ -165,14 +174,14 @@ class _Drawing:
         exchanges = self._run.exchanges
         if len(exchanges) > _FEW:
             ends = [(e.sent, e.received or self._run.over, "") for e in exchanges]
-            answers = Counter(e.error or str(e.status) for e in exchanges)
+            answers = Counter(map(_outcome, exchanges))
             said = and_([f"{count} times {what}" for what, count in answers.items()])
             self._ticks(ends, f"{len(exchanges)} requests → {said}", CLIENT_WAITS)
             return
         for exchange in exchanges:
             ended = exchange.received or self._run.over
             label = f"{exchange.method} {exchange.path} → "
-            label += f"{exchange.error or exchange.status} "
+            label += f"{_outcome(exchange)} "
             label += f"after {seconds(ended - exchange.sent)}"
             looks = "failed" if exchange.error else ""
             self._name(exchange.sent, ended, label)
@@ -324,11 +333,9 @@ class _Drawing:
 def story(run: Run) -> str:
     """What the figure shows, in at most three sentences."""
     parts = []
-    answers = Counter(
-        f"{e.method} {e.path} with {e.error or e.status}" for e in run.exchanges
-    )
+    answers = Counter(f"{e.method} {e.path} with {_outcome(e)}" for e in run.exchanges)
     if len(answers) > 3:
-        statuses = Counter(str(e.error or e.status) for e in run.exchanges)
+        statuses = Counter(map(_outcome, run.exchanges))
         counts = [f"{count} with {status}" for status, count in statuses.items()]
         parts.append(f"Of {len(run.exchanges)} requests the app answers {and_(counts)}")
     else:
@@ -339,6 +346,9 @@ def story(run: Run) -> str:
         if life.start
     ]
     for life in run.lives:
+        if life.held is not None:
+            told = f"{_the(life.process)} gets Ctrl-S in its terminal "
+            changes.append((life.held, told + f"after {seconds(life.held)}"))
         if life.end is not None:
             told = f"{_the(life.process)} gets {life.signal} "
             told += f"after {seconds(life.signalled)}"
@@ -358,6 +368,13 @@ def story(run: Run) -> str:
         )
         + "."
     )
+
+
+def _outcome(exchange: Exchange) -> str:
+    """What the client got, or what broke an answer that had begun."""
+    if not exchange.status:
+        return "nothing"
+    return exchange.error or str(exchange.status)
 
 
 def _the(process: str) -> str:

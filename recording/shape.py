@@ -81,7 +81,7 @@ def _answers(now: Run, kept: Run) -> Iterator[str]:
 
 
 def _changes(run: Run) -> list[str]:
-    """What was done to the processes, in order: the starts, signals and freezes."""
+    """What was done to the processes, in order: the starts, signals, freezes and Ctrl-S."""
     moments = [(life.start, f"the start of {life.process}") for life in run.lives]
     moments += [
         (life.signalled, f"{life.signal} to {life.process}")
@@ -89,6 +89,11 @@ def _changes(run: Run) -> list[str]:
         if life.signal
     ]
     moments += [(freeze.start, f"freezing {freeze.process}") for freeze in run.freezes]
+    moments += [
+        (life.held, f"Ctrl-S to {life.process}")
+        for life in run.lives
+        if life.held is not None
+    ]
     return _labels([words for _, words in sorted(moments)])
 
 

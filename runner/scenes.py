@@ -498,6 +498,21 @@ _ALL = [
         until="order 1 done",
     ),
     Scene(
+        "durable_on_one_machine/jobs_table",
+        (
+            Act("Ctrl-S", "app"),  # its access log is written before its answer
+            Request("POST", "/orders/1/slow"),
+            Act("SIGKILL", "app", after="send_receipt.* begins", delay=0.4),
+            Act("start", "app"),
+            Request("POST", "/orders/1/slow"),
+        ),
+        name="durable_on_one_machine/no_answer",
+        processes=("app",),
+        env=(("LEASE", "2"),),
+        jobs=("send_receipt",),
+        until="order 1 done",
+    ),
+    Scene(
         "what_is_lost/background_tasks",
         (
             Request("POST", "/orders/1/slow"),

@@ -163,8 +163,13 @@ class _Stage:
             self._threads.submit(self._freeze, act)
             return
         life = self._life(act.process)
-        life.signal, life.signalled = act.does, time.time()
         running = self._running[act.process]
+        if act.does == "Ctrl-S":
+            assert isinstance(running, Server), act
+            life.held = time.time()
+            running.press_ctrl_s()
+            return
+        life.signal, life.signalled = act.does, time.time()
         if act.does == "SIGKILL":
             life.end = life.signalled
             running.kill()
@@ -189,12 +194,13 @@ class _Stage:
     def wait_for(self, pattern: str, nth: int, patience: float | None = None) -> None:
         """Wait until the processes have printed it so often, all together.
 
-        Before each line stands the name of its process, such as ``worker 1: ``.
+        Before each line stands the name of its process, such as ``worker 1: ``. That a
+        job begins is a line as well: ``send_receipt(7) begins in worker 1``.
 
         Raises `ServerError` with what they have printed if they do not.
         """
         deadline = time.monotonic() + (patience or process.PATIENCE)
-        while pattern and self._printed(pattern) < nth:
+        while pattern and self._told(pattern) < nth:
             if time.monotonic() > deadline:
                 told = "\n".join(server.transcript() for _, server in self._servers)
                 raise ServerError(f"not printed {nth} times: {pattern}, but\n{told}")
@@ -241,12 +247,18 @@ class _Stage:
         """What has happened so far in all processes."""
         return events_in(self._events)
 
-    def _printed(self, pattern: str) -> int:
-        return sum(
-            len(re.findall(pattern, f"{name}: {line.text}"))
+    def _told(self, pattern: str) -> int:
+        lines = [
+            f"{name}: {line.text}"
             for name, server in self._servers
             for line in server.lines
-        )
+        ]
+        lines += [
+            f"{event.job} begins in {event.process}"
+            for event in self._shown(self.seen())
+            if event.kind == "start"
+        ]
+        return sum(len(re.findall(pattern, line)) for line in lines)
 
     def run(self, seen: list[Event], exchanges: list[Exchange], over: float) -> Run:
         """What happened, in seconds from the sending of the first request."""
@@ -266,6 +278,7 @@ class _Stage:
                 start=since(begin, max(life.start, begin)),
                 ready=since(begin, max(life.ready, begin)),
                 signalled=since(begin, max(life.signalled, begin)),
+                held=since(begin, max(life.held, begin)) if life.held else None,
                 end=since(begin, life.end) if life.end and life.end < over else None,
             )
             for life in self._lives

@@ -158,6 +158,21 @@ def test_a_time_for_which_the_process_is_frozen_is_shown_and_told():
     assert "The process is frozen from 0.5 s to 2.5 s." in story(run)
 
 
+def test_a_terminal_that_was_stopped_is_shown_and_told():
+    kept = load(Recording, "durable_on_one_machine/no_answer").run
+    assert ">Ctrl-S, ✕ SIGKILL ↻ started again</text>" in processes.draw(kept)
+    assert "The app gets Ctrl-S in its terminal after 0," in processes.story(kept)
+    now = copy.deepcopy(kept)
+    now.lives[0].held = None
+    assert differences(now, kept) == ["Ctrl-S to app is missing"]
+
+
+def test_a_request_without_an_answer_has_got_nothing():
+    run = load(Recording, "durable_on_one_machine/no_answer").run
+    assert "POST /orders/1/slow → nothing after" in processes.draw(run)
+    assert "POST /orders/1/slow with nothing and" in processes.story(run)
+
+
 @pytest.mark.parametrize("name", OF_SEVERAL)
 def test_a_figure_of_several_processes_has_a_lane_for_each_and_a_mark_for_its_end(
     name: str,
