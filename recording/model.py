@@ -65,6 +65,8 @@ class Act:
     """Seconds to wait before it is done, counted from then."""
     lasts: float = 0
     """Seconds for which a process is frozen."""
+    until: str = ""
+    """When they begin: any process has printed this; empty: at once."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ class Scene:
     module: str = ""
     """What is run in place of the example's module: the same with other settings."""
     jobs: tuple[str, ...] = ()
-    """The functions of a scene of several that are shown; empty: what a queue was given."""
+    """The functions of a scene of several that are shown; empty: what a queue was given.
+    ``add_points(2)`` is shown with the third of its arguments only."""
     varies: tuple[str, ...] = ()
     """Jobs of which chance decides how often they run, such as ``send_receipt(2)``."""
 

@@ -513,6 +513,38 @@ _ALL = [
         until="order 1 done",
     ),
     Scene(
+        "jobs_table_in_production/claims",
+        (
+            Request("POST", "/customers/1/orders/7"),
+            Act("SIGKILL", "app 1", after="order-7 started", delay=0.1),
+            Act("start", "app 2"),
+        ),
+        name="jobs_table_in_production/killed",
+        processes=("app 1",),
+        env=(("LEASE", "2"),),
+        jobs=("add_points(2)",),
+        until="order-7 done",
+    ),
+    Scene(
+        "jobs_table_in_production/claims",
+        (
+            Request("POST", "/customers/1/orders/7"),
+            Act(
+                "freeze",
+                "app 1",
+                after="order-7 started",
+                until="order-7 done",
+                lasts=0.5,
+            ),
+            Act("start", "app 2"),
+        ),
+        name="jobs_table_in_production/too_late",
+        processes=("app 1",),
+        env=(("LEASE", "2"),),
+        jobs=("add_points(2)",),
+        until="order-7 too late",
+    ),
+    Scene(
         "what_is_lost/background_tasks",
         (
             Request("POST", "/orders/1/slow"),

@@ -80,6 +80,12 @@ def perform(scene: Scene, place: Place) -> Run:
         return stage.run(seen, exchanges, over)
 
 
+def _named_by(job: str) -> tuple[str, int | None]:
+    """A function of `Scene.jobs`, and the number of the argument that names its job."""
+    function, _, number = job.rstrip(")").partition("(")
+    return function, int(number) if number else None
+
+
 class _Stage:
     """The processes of a scene, and what was done to them."""
 
@@ -105,7 +111,8 @@ class _Stage:
         self._gone: dict[int, float] = {}
         """Processes that have ended by themselves in the middle of a job, and when."""
         self._lives: list[Life] = []
-        self._freezes: list[Freeze] = []
+        self._freezes: list[Future[Freeze]] = []
+        self._named_by = dict(_named_by(job) for job in scene.jobs)
         self._threads = stack.enter_context(ThreadPoolExecutor(50))
         self._queue = QUEUES.get(self._needs.service, "")
         if place.service:
@@ -160,7 +167,7 @@ class _Stage:
             self.start(act.process)
             return
         if act.does == "freeze":
-            self._threads.submit(self._freeze, act)
+            self._freezes.append(self._threads.submit(self._freeze, act))
             return
         life = self._life(act.process)
         running = self._running[act.process]
@@ -185,11 +192,12 @@ class _Stage:
     def _life(self, name: str) -> Life:
         return next(life for life in reversed(self._lives) if life.process == name)
 
-    def _freeze(self, act: Act) -> None:
+    def _freeze(self, act: Act) -> Freeze:
         begin = time.time()
         with self._running[act.process].frozen():
+            self.wait_for(act.until, 1)
             time.sleep(act.lasts)
-        self._freezes.append(Freeze(begin, time.time(), act.process))
+        return Freeze(begin, time.time(), act.process)
 
     def wait_for(self, pattern: str, nth: int, patience: float | None = None) -> None:
         """Wait until the processes have printed it so often, all together.
@@ -235,7 +243,7 @@ class _Stage:
     def _shown(self, seen: list[Event]) -> list[Event]:
         """All but the starts of calls that the figure leaves out."""
         queued = {event.job for event in seen if event.kind == "queued"}
-        jobs = self._scene.jobs
+        jobs = self._named_by
         return [
             event
             for event in seen
@@ -245,7 +253,14 @@ class _Stage:
 
     def seen(self) -> list[Event]:
         """What has happened so far in all processes."""
-        return events_in(self._events)
+        return [
+            replace(
+                event, job=f"{event.function}({event.job[:-1].split(', ')[number]})"
+            )
+            if (number := self._named_by.get(event.function)) is not None
+            else event
+            for event in events_in(self._events)
+        ]
 
     def _told(self, pattern: str) -> int:
         lines = [
@@ -285,7 +300,7 @@ class _Stage:
         ]
         freezes = [
             Freeze(since(begin, f.start), since(begin, f.end), f.process)
-            for f in self._freezes
+            for f in (freeze.result() for freeze in self._freezes)
         ]
         return Run(
             exchanges,
