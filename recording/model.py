@@ -88,6 +88,8 @@ class Scene:
     on. Empty: the app alone."""
     env: tuple[tuple[str, str], ...] = ()
     """Settings beside those that the example needs."""
+    sql: str = ""
+    """What is done to its database when they run, before the first step."""
     options: tuple[str, ...] = ()
     """Of the worker's command."""
     app_options: tuple[str, ...] = ()
@@ -197,6 +199,8 @@ class Queued:
     time: float
     process: str
     """Which gave it."""
+    rolled_back: float | None = None
+    """When the transaction was, in which it was given; None: never."""
 
 
 @dataclass

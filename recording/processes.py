@@ -34,6 +34,8 @@ class Wait:
     end: float | None
     again: bool
     """Whether a worker has had it before."""
+    rolled_back: bool = False
+    """Whether it was taken out of the queue again by the transaction that put it there."""
 
 
 def waits(run: Run) -> list[Wait]:
@@ -45,8 +47,10 @@ def waits(run: Run) -> list[Wait]:
     for job in dict.fromkeys(placed.job for placed in run.queued):
         starts = [call.start for call in run.calls if call.job == job]
         ends = sorted(call.end for call in run.calls if call.job == job)
-        placed = min(each.time for each in run.queued if each.job == job)
-        found.append(Wait(job, placed, starts[0] if starts else None, again=False))
+        first = next(each for each in run.queued if each.job == job)
+        end = starts[0] if starts else first.rolled_back
+        back = first.rolled_back is not None
+        found.append(Wait(job, first.time, end, again=False, rolled_back=back))
         found += [
             Wait(job, end, start, again=True)
             for end, start in zip(ends, starts[1:], strict=False)
@@ -202,9 +206,10 @@ class _Drawing:
                 end = self._run.over if wait.end is None else wait.end
                 times.append("on" if wait.end is None else seconds(end - wait.start))
                 self._bar(wait.start, end, "", "waits", 4)
-            first = next(wait.start for wait in self._waits if wait.job == job)
+            first = next(wait for wait in self._waits if wait.job == job)
             told = ", then ".join(times) if len(times) < 3 else f"{len(times)} times"
-            self._name(first, first, f"{shown(job)} waits {told}")
+            does = "rolled back after" if first.rolled_back else "waits"
+            self._name(first.start, first.start, f"{shown(job)} {does} {told}")
             self._rows[job] = self._y + 18
             if job in self._asked:
                 placed = min(p.time for p in self._run.queued if p.job == job)
@@ -401,7 +406,9 @@ def _jobs(run: Run) -> str:
                 f"runs in {_the(process)} from {seconds(mine[0].start)} "
                 f"to {seconds(mine[-1].end)} ({outcomes(mine)})"
             )
-        told.append(f"{shown(name)} {', then '.join(runs) or 'does not run'}")
+        back = any(p.rolled_back is not None for p in run.queued if p.job == name)
+        none = "is rolled back" if back else "does not run"
+        told.append(f"{shown(name)} {', then '.join(runs) or none}")
     return "; ".join(told)
 
 

@@ -124,8 +124,10 @@ def _jobs(run: Run) -> dict[str, list[str]]:
                 told += f" after {life.signal} to {life.process}"
         told += " and is cut off" if call.torn else f" and {_end(call)}"
         jobs[_ID.sub("id", call.job)].append(told)
+    back = {placed.job for placed in run.queued if placed.rolled_back is not None}
     for job in _waiting_at_the_end(run):
-        jobs[_ID.sub("id", job)].append("waits")
+        told = "is rolled back" if job in back else "waits"
+        jobs[_ID.sub("id", job)].append(told)
     return jobs
 
 

@@ -42,8 +42,8 @@ class Event:
     """Something that happened in a watched process."""
 
     kind: str
-    """"start" and "end" of a call, "print", "handed over": a whole response, or "queued":
-    a job was given to a queue."""
+    """"start" and "end" of a call, "print", "handed over": a whole response, "queued": a job
+    was given to a queue, or "rolled back": the transaction was, in which that was done."""
     time: float
     """Seconds since the epoch."""
     id: str = ""

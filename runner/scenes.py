@@ -485,6 +485,25 @@ _ALL = [
     _worker_killed("with_postgresql", DEAD_AFTER="3", RESCUE="* * * * * */2"),
     _with_defaults("with_postgresql", RESCUE="0 0 1 1 *"),
     Scene(
+        "with_postgresql/receipts",
+        (
+            Request("POST", "/orders/1/tea"),
+            Request("POST", "/orders/2/slow", after="POST /orders/1"),
+        ),
+        name="with_postgresql/one_transaction",
+        processes=("app", "worker 1"),
+        sql="""
+            create function check_at_commit() returns trigger language plpgsql as $$ begin
+                perform pg_sleep(0.7);
+                if new.id = 1 then raise unique_violation; end if;
+                return null;
+            end $$;
+            create constraint trigger check_at_commit after insert on orders
+            deferrable initially deferred for each row execute function check_at_commit()
+        """,
+        until="order 2 done",
+    ),
+    Scene(
         "durable_on_one_machine/jobs_table",
         (
             Request("POST", "/orders/1/slow"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from signal import Signals
 
 import psutil
+import psycopg
 
 from recording.model import (
     Act,
@@ -71,6 +72,9 @@ def perform(scene: Scene, place: Place) -> Run:
         stage = _Stage(scene, place, events, stack)
         for name in scene.processes:
             stage.start(name)
+        if scene.sql:
+            with psycopg.connect(place.env["DATABASE"]) as database:
+                database.execute(scene.sql)
         exchanges = stage.follow(scene.steps)
         stage.wait_for(scene.until, scene.nth, _LAST)
         stage.wait_for_the_end_of_what_runs()
@@ -167,7 +171,7 @@ class _Stage:
             self.start(act.process)
             return
         if act.does == "freeze":
-            self._freezes.append(self._threads.submit(self._freeze, act))
+            self._freezes.append(self._freeze(act))
             return
         life = self._life(act.process)
         running = self._running[act.process]
@@ -192,12 +196,19 @@ class _Stage:
     def _life(self, name: str) -> Life:
         return next(life for life in reversed(self._lives) if life.process == name)
 
-    def _freeze(self, act: Act) -> Freeze:
+    def _freeze(self, act: Act) -> Future[Freeze]:
+        """It is frozen when this returns, and goes on by itself."""
         begin = time.time()
-        with self._running[act.process].frozen():
-            self.wait_for(act.until, 1)
-            time.sleep(act.lasts)
-        return Freeze(begin, time.time(), act.process)
+        frozen = ExitStack()
+        frozen.enter_context(self._running[act.process].frozen())
+
+        def end() -> Freeze:
+            with frozen:
+                self.wait_for(act.until, 1)
+                time.sleep(act.lasts)
+            return Freeze(begin, time.time(), act.process)
+
+        return self._threads.submit(end)
 
     def wait_for(self, pattern: str, nth: int, patience: float | None = None) -> None:
         """Wait until the processes have printed it so often, all together.
@@ -282,7 +293,19 @@ class _Stage:
             each.sent = since(begin, each.sent)
             each.received = since(begin, each.received or over)
         queued = [
-            Queued(event.job, since(begin, event.time), event.process)
+            Queued(
+                event.job,
+                since(begin, event.time),
+                event.process,
+                next(
+                    (
+                        since(begin, back.time)
+                        for back in seen
+                        if back.kind == "rolled back" and back.job == event.job
+                    ),
+                    None,
+                ),
+            )
             for event in seen
             if event.kind == "queued"
         ]

@@ -173,6 +173,21 @@ def test_a_request_without_an_answer_has_got_nothing():
     assert "POST /orders/1/slow with nothing and" in processes.story(run)
 
 
+def test_a_job_that_was_rolled_back_waits_until_then_and_never_runs():
+    kept = load(Recording, "with_postgresql/one_transaction").run
+    [back, waited] = processes.waits(kept)
+    assert back.rolled_back
+    assert back.end == kept.queued[0].rolled_back
+    assert not waited.rolled_back
+    assert "send_receipt(1) rolled back after" in processes.draw(kept)
+    assert "send_receipt(1) is rolled back;" in processes.story(kept)
+    now = copy.deepcopy(kept)
+    now.queued[0].rolled_back = None
+    assert differences(now, kept) == [
+        "send_receipt(1) waits; before, it is rolled back"
+    ]
+
+
 @pytest.mark.parametrize("name", OF_SEVERAL)
 def test_a_figure_of_several_processes_has_a_lane_for_each_and_a_mark_for_its_end(
     name: str,
