@@ -592,6 +592,20 @@ _ALL = [
         nth=3,
     ),
     Scene(
+        "schedules/nightly",
+        (
+            Request("GET", "/next-digest"),
+            Act("SIGKILL", "app", after="refresh_prices: ", nth=4, delay=0.2),
+            Act("start", "app", delay=1.5),
+        ),
+        name="schedules/missed",
+        processes=("app",),
+        jobs=("refresh_prices",),
+        varies=("refresh_prices()",),
+        until="refresh_prices: ",
+        nth=8,
+    ),
+    Scene(
         "schedules/leader",
         (
             Request("GET", "/ping"),
