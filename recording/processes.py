@@ -21,8 +21,9 @@ _HEAD, _ROW, _BAR, _FEW, _TICK = 27, 29, 10, 12, 5
 """Heights in pixels: a lane's name and its process's life, a row, the bar in it; how many
 rows there are at most, and the height of one of more."""
 
-_NAME, _LETTER = 0.24, 0.023
-"""Parts of the width on a small screen: a lane's name, and a letter of a label."""
+_NAME, _LETTER, _LONGEST = 0.24, 0.023, 46
+"""Parts of the width on a small screen: a lane's name, and a letter of a label; and how
+many letters have room there."""
 
 
 @dataclass(frozen=True)
@@ -184,9 +185,9 @@ class _Drawing:
             return
         for exchange in exchanges:
             ended = exchange.received or self._run.over
-            label = f"{exchange.method} {exchange.path} → "
-            label += f"{_outcome(exchange)} "
-            label += f"after {seconds(ended - exchange.sent)}"
+            label = f"{exchange.method} {exchange.path} → {_outcome(exchange)}"
+            after = f" after {seconds(ended - exchange.sent)}"
+            label += after if len(label + after) <= _LONGEST else ""
             looks = "failed" if exchange.error else ""
             self._name(exchange.sent, ended, label)
             self._bar(exchange.sent, ended, CLIENT_WAITS, looks)

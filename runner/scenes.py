@@ -68,6 +68,21 @@ def _with_defaults(folder: str, *, module: str = "", **env: str) -> Scene:
     )
 
 
+def _delayed(queue: str, name: str, *options: str, until: str) -> Scene:
+    """A job that is due in three seconds, and then one that is due sooner."""
+    return Scene(
+        f"delayed_jobs/with_{queue}",
+        (
+            Request("POST", "/orders/1/reminders?seconds=3"),
+            Request("POST", "/orders/2/reminders?seconds=1", after="POST /orders/1"),
+        ),
+        name=f"delayed_jobs/{name}",
+        processes=("app", "worker 1"),
+        options=options,
+        until=f"remind: {until}",
+    )
+
+
 def _stopped(
     signal: str, kind: str, *options: str, name: str = "", **more: Any
 ) -> Scene:
@@ -503,6 +518,8 @@ _ALL = [
         """,
         until="order 2 done",
     ),
+    _delayed("taskiq", "behind_a_long_one", "--workers", "1", until="order 2"),
+    _delayed("arq", "each_in_time", until="order 1"),
     Scene(
         "durable_on_one_machine/jobs_table",
         (
