@@ -160,6 +160,8 @@ class _Drawing:
             at = {"x1": x, "x2": x, "y1": str(self._y + 15), "y2": str(self._y + 25)}
             SubElement(self._parts, "line", {"class": "life", **at})
             part = life.signalled / self._whole
+            free = (len(life.process) + 1 + len(life.signal) / 2) * _LETTER
+            part = max(part, free)  # behind the lane's name
             text(self._parts, part, self._y + 14, life.signal, "mark", "middle")
 
     def _mark(

@@ -68,6 +68,23 @@ def _with_defaults(folder: str, *, module: str = "", **env: str) -> Scene:
     )
 
 
+def _worker_stopped(name: str, *more: Act, **env: str) -> Scene:
+    """A worker of Celery is told to stop while it does a job of three seconds."""
+    return Scene(
+        "celery_limits_and_stops/stops",
+        (
+            Request("POST", "/reports/2026"),
+            Act("SIGTERM", "worker 1", after="2026, page 5"),
+            *more,
+        ),
+        name=f"celery_limits_and_stops/{name}",
+        processes=("app", "worker 1"),
+        options=_ONE_JOB["celery"],
+        env=tuple(env.items()),
+        until="2026 done",
+    )
+
+
 def _delayed(queue: str, name: str, *options: str, until: str) -> Scene:
     """A job that is due in three seconds, and then one that is due sooner."""
     return Scene(
@@ -492,6 +509,35 @@ _ALL = [
     ),
     _worker_killed("celery", LONGEST_JOB="5"),
     _with_defaults("celery", module="bench.celery_defaults"),
+    Scene(
+        "celery_first_hour/orders",
+        (
+            Request("POST", "/orders/tea"),
+            Act("start", "worker 1", after="POST /orders"),
+        ),
+        name="celery_first_hour/way_of_a_job",
+        processes=("app",),
+        options=_ONE_JOB["celery"],
+        until="send_receipt: tea done",
+    ),
+    Scene(
+        "celery_limits_and_stops/time_limits",
+        (
+            Request("POST", "/reports/2026"),
+            Request("POST", "/labels/2026", after="takes too long"),
+        ),
+        name="celery_limits_and_stops/time_limits",
+        processes=("app", "worker 1"),
+        options=_ONE_JOB["celery"],
+        until="Hard time limit",
+    ),
+    _worker_stopped("warm"),
+    _worker_stopped(
+        "soft",
+        Act("start", "worker 2"),
+        REMAP_SIGTERM="SIGQUIT",
+        SOFT_SHUTDOWN="1",
+    ),
     _worker_killed("arq", LONGEST_JOB="5"),
     _with_defaults("arq"),
     _worker_killed("dramatiq"),

@@ -84,6 +84,13 @@ def perform(scene: Scene, place: Place) -> Run:
         return stage.run(seen, exchanges, over)
 
 
+def _lives(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
 def _named_by(job: str) -> tuple[str, int | None]:
     """A function of `Scene.jobs`, and the number of the argument that names its job."""
     function, _, number = job.rstrip(")").partition("(")
@@ -223,6 +230,7 @@ class _Stage:
             if time.monotonic() > deadline:
                 told = "\n".join(server.transcript() for _, server in self._servers)
                 raise ServerError(f"not printed {nth} times: {pattern}, but\n{told}")
+            self._jobs_that_run()
             time.sleep(0.01)
 
     def wait_for_the_end_of_what_runs(self) -> None:
@@ -234,6 +242,7 @@ class _Stage:
             time.sleep(0.01)
 
     def _jobs_that_run(self) -> list[str]:
+        """What does, and notes which processes have ended in the middle of a job."""
         seen = self.seen()
         ended = {event.id for event in seen if event.kind == "end"}
         killed = self._ends(seen)
@@ -245,9 +254,8 @@ class _Stage:
             and event.pid not in killed
         ]
         for event in running:
-            if not psutil.pid_exists(event.pid):
-                last = max(each.time for each in seen if each.pid == event.pid)
-                self._gone[event.pid] = last
+            if not _lives(event.pid):
+                self._gone.setdefault(event.pid, time.time())
         ending = [life.process for life in self._lives if life.signal and not life.end]
         return ending + [event.job for event in running if event.pid not in self._gone]
 
