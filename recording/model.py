@@ -88,6 +88,8 @@ class Scene:
     on. Empty: the app alone."""
     env: tuple[tuple[str, str], ...] = ()
     """Settings beside those that the example needs."""
+    service: tuple[tuple[str, int], ...] = ()
+    """Settings of its server, such as RabbitMQ's ``consumer_timeout``."""
     sql: str = ""
     """What is done to its database when they run, before the first step."""
     options: tuple[str, ...] = ()

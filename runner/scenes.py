@@ -507,6 +507,16 @@ _ALL = [
         until="order 2 done",
         varies=("send_receipt(2)",),
     ),
+    Scene(
+        "many_machines/app",
+        (Request("PUT", "/orders/1", {"item": "slow"}),),
+        name="taskiq_in_production/consumer_timeout",
+        processes=("app", "worker 1", "worker 2"),
+        service=(("consumer_timeout", 1000), ("channel_tick_interval", 500)),
+        options=("--workers", "1"),
+        until="order 1 has its receipt",
+        varies=("send_receipt(1)",),
+    ),
     _worker_killed("celery", LONGEST_JOB="5"),
     _with_defaults("celery", module="bench.celery_defaults"),
     Scene(

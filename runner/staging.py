@@ -54,7 +54,9 @@ def place_of(scene: Scene) -> Iterator[Place]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         service = None
         if needs.service:
-            running = services.started(needs.service, Path(folder, "service"))
+            running = services.started(
+                needs.service, Path(folder, "service"), **dict(scene.service)
+            )
             service = stack.enter_context(running)
         yield Place(service, needs.settings(service, Path(folder)))
 

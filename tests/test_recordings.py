@@ -15,7 +15,7 @@ from recording.model import RECORDINGS, Freeze, Recording, load, path_of
 from recording.shape import differences
 from runner.scenes import SCENES
 from tests.scenes import differences_of_another_run, scenes
-from workshop.pages import DOCS, page_of
+from workshop.pages import DOCS, page_of_scene
 
 every_scene = pytest.mark.parametrize("name", SCENES)
 OF_ONE = [name for name, scene in SCENES.items() if not scene.processes]
@@ -38,11 +38,11 @@ def test_a_recording_is_of_the_scene_as_it_is_now(name: str):
     assert load(Recording, name).scene == SCENES[name]
 
 
-def test_every_scene_is_recorded_and_shown_on_the_page_of_its_example():
+def test_every_scene_is_recorded_and_shown_on_its_page():
     names = {*SCENES, latency.NAME, bench.NAME}
     assert {*map(path_of, names)} == {*RECORDINGS.rglob("*.json")}
     for name, scene in SCENES.items():
-        page = DOCS / f"{page_of(scene.example)}.md"
+        page = DOCS / f"{page_of_scene(name, scene.example)}.md"
         assert f"```timeline\n{name}\n```" in page.read_text()
 
 
