@@ -308,6 +308,17 @@ _ALL = [
     Scene(
         "context_and_logs/spans", (_ORDER,), not_in_browser="OpenTelemetry is missing"
     ),
+    Scene(
+        "database_errors/locked",
+        (
+            Request("POST", "/inside"),
+            Request("POST", "/notes", after="work_inside: has written"),
+            Request("POST", "/notes", after="work_inside: done"),
+        ),
+        processes=("app",),
+        jobs=("work_inside",),
+        until="work_inside: done",
+    ),
     Scene("progress_and_results/in_memory", (Request("POST", "/reports/2026"),)),
     Scene("progress_and_results/moving_bar", (Request("POST", "/reports/2026"),)),
     Scene("at_the_same_time/a_few_at_a_time", (Request("POST", "/newsletters/6"),)),
