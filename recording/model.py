@@ -86,8 +86,11 @@ class Scene:
     processes: tuple[str, ...] = ()
     """Those that run when it begins, in the order of their start: "app", "worker 1" and so
     on. Empty: the app alone."""
+    others: tuple[tuple[str, str], ...] = ()
+    """Processes that are another example, by their names."""
     env: tuple[tuple[str, str], ...] = ()
-    """Settings beside those that the example needs."""
+    """Settings beside those that the example needs; ``{receiver}`` is the address of the
+    process of that name."""
     service: tuple[tuple[str, int], ...] = ()
     """Settings of its server, such as RabbitMQ's ``consumer_timeout``."""
     sql: str = ""

@@ -26,6 +26,10 @@ _NAME, _LETTER, _LONGEST = 0.24, 0.023, 46
 many letters have room there."""
 
 
+APPS = ("app", "sender", "receiver")
+"""What processes that answer requests are called, perhaps with a number."""
+
+
 @dataclass(frozen=True)
 class Wait:
     """A job in the queue, until a worker takes it or the scene is over."""
@@ -76,7 +80,7 @@ def lanes(run: Run) -> list[str]:
 
 def is_app(name: str) -> bool:
     """Whether a process of that name answers requests."""
-    return name.startswith("app")
+    return name.startswith(APPS)
 
 
 class _Drawing:
@@ -341,13 +345,14 @@ class _Drawing:
 def story(run: Run) -> str:
     """What the figure shows, in at most three sentences."""
     parts = []
+    who = _the(re.sub(r" \d+$", "", lanes(run)[0]))
     answers = Counter(f"{e.method} {e.path} with {_outcome(e)}" for e in run.exchanges)
     if len(answers) > 3:
         statuses = Counter(map(_outcome, run.exchanges))
         counts = [f"{count} with {status}" for status, count in statuses.items()]
-        parts.append(f"Of {len(run.exchanges)} requests the app answers {and_(counts)}")
+        parts.append(f"Of {len(run.exchanges)} requests {who} answers {and_(counts)}")
     else:
-        parts.append(f"The app answers {and_(list(answers))}")
+        parts.append(f"{who} answers {and_(list(answers))}")
     changes = [
         (life.start, f"{_the(life.process)} is started after {seconds(life.start)}")
         for life in run.lives
@@ -386,7 +391,7 @@ def _outcome(exchange: Exchange) -> str:
 
 
 def _the(process: str) -> str:
-    return f"the {process}" if process == "app" else process
+    return f"the {process}" if process in APPS else process
 
 
 def _jobs(run: Run) -> str:

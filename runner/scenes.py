@@ -735,6 +735,34 @@ _ALL = [
         until="given up",
     ),
     Scene(
+        "recipes/webhook_outbox",
+        (
+            Request("POST", "/orders/tea"),
+            Act("start", "receiver", after="ConnectError", nth=2),
+        ),
+        name="recipes/receiver_back",
+        processes=("app",),
+        others=(("receiver", "background_tasks/first_task"),),
+        env=(("RECEIVERS", "{receiver}/task"), ("WAITS", "0" + 60 * " 1")),
+        jobs=("deliver", "send_receipt"),
+        varies=("deliver()",),
+        until="send_receipt: done",
+    ),
+    Scene(
+        "recipes/receive_webhooks",
+        (
+            Act("Ctrl-S", "receiver"),  # its access log is written before its answer
+            Request("POST", "/orders", {"item": "tea", "count": 2}),
+            Act("SIGKILL", "receiver", after="keep.* begins", delay=0.4),
+            Act("start", "receiver"),
+        ),
+        processes=("sender", "receiver"),
+        others=(("sender", "recipes/webhook"),),
+        env=(("WEBHOOK_URL", "{receiver}/webhooks"),),
+        jobs=("tell", "keep", "handle"),
+        until="tell: .* delivered",
+    ),
+    Scene(
         "recipes/welcome_mail",
         (Request("POST", "/users", {"email": "ada@example.com", "name": "Ada"}),),
         name="recipes/no_mail_server",

@@ -25,11 +25,12 @@ from recording.model import (
     Run,
     Scene,
 )
+from recording.processes import is_app
 from recording.watching import Event, calls, events_in, since
 from runner import process, services
 from runner.clients import exchange, new_client
 from runner.needs import Needs, needs_of, prepare, start_worker
-from runner.process import ROOT, Server, ServerError, serve
+from runner.process import ROOT, Server, ServerError, free_port, serve
 from runner.services import Service
 
 _LAST = 200.0
@@ -61,9 +62,10 @@ def place_of(scene: Scene) -> Iterator[Place]:
         yield Place(service, needs.settings(service, Path(folder)))
 
 
-def target_of(scene: Scene) -> str:
-    """What uvicorn takes, of the example itself."""
-    return f"examples.{scene.example.replace('/', '.')}:app"
+def target_of(scene: Scene, process: str = "") -> str:
+    """What uvicorn takes, of the example itself or of a process that is another one."""
+    example = dict(scene.others).get(process, scene.example)
+    return f"examples.{example.replace('/', '.')}:app"
 
 
 def perform(scene: Scene, place: Place) -> Run:
@@ -84,6 +86,14 @@ def perform(scene: Scene, place: Place) -> Run:
         stack.close()
         seen = [event for event in stage.seen() if event.time < over]
         return stage.run(seen, exchanges, over)
+
+
+class _Addresses(dict[str, str]):
+    """Of processes by their names: one that is asked for listens there, when it runs."""
+
+    def __missing__(self, name: str) -> str:
+        self[name] = f"http://127.0.0.1:{free_port()}"
+        return self[name]
 
 
 def _lives(pid: int) -> bool:
@@ -110,9 +120,10 @@ class _Stage:
         self._target = scene.module + ":app" if scene.module else target_of(scene)
         packages = place.env.get("PYTHONPATH", "")
         path = [str(_WATCHED), str(ROOT), *([packages] if packages else [])]
+        self._addresses = _Addresses()
         self._env = {
             **place.env,
-            **dict(scene.env),
+            **{key: value.format_map(self._addresses) for key, value in scene.env},
             "EVENTS": str(events),
             "PYTHONPATH": ":".join(path),
         }
@@ -155,9 +166,17 @@ class _Stage:
 
     def _starting(self, name: str) -> AbstractContextManager[Server]:
         env = self._env | {"PROCESS": name}
-        if name.startswith("app"):
-            return serve(self._target, *self._scene.app_options, env=env)
+        if is_app(name):
+            other = name in dict(self._scene.others)
+            target = target_of(self._scene, name) if other else self._target
+            return serve(target, *self._ports(name), *self._scene.app_options, env=env)
         return start_worker(self._needs, self._module, env, *self._scene.options)
+
+    def _ports(self, name: str) -> tuple[str, ...]:
+        """The option for the port, of a process whose address is in the settings."""
+        if name not in self._addresses:
+            return ()
+        return ("--port", self._addresses[name].rpartition(":")[2])
 
     def follow(self, steps: tuple[Request | Act, ...]) -> list[Exchange]:
         """Do one step after another; what the clients saw."""
