@@ -161,11 +161,12 @@ def _bar(svg: Element, bar: _Bar, whole: float, y: int) -> None:
 def band(
     svg: Element, start: float, end: float, height: int, label: str, top: int = 0
 ) -> None:
-    """A shade over the part from `start` to `end` of the width, and its name."""
+    """A shade over the part from `start` to `end` of the width, and its name, if it has one."""
     at = {"x": percent(start, 1), "width": percent(end - start, 1), "y": str(top)}
     looks = {"fill": "currentColor", "fill-opacity": ".1", "height": str(height)}
     SubElement(svg, "rect", {**at, **looks})
-    text(svg, (start + end) / 2, top + 14, label, "time", anchor="middle")
+    if label:
+        text(svg, (start + end) / 2, top + 14, label, "time", anchor="middle")
 
 
 def axis(svg: Element, whole: float, foot: int) -> None:

@@ -52,17 +52,21 @@ class Act:
     """Something that is done to a process of a scene, or to its broker."""
 
     does: str
-    """"start", "freeze", or a signal: "SIGKILL", "SIGTERM", "SIGINT"."""
+    """"start", "freeze", "Ctrl-S" in its terminal, so that what it prints waits, or a
+    signal: "SIGKILL", "SIGTERM", "SIGINT"."""
     process: str
     """Such as "app", "worker 2" or "RabbitMQ"."""
     after: str = ""
-    """Done when any process has printed this; empty: at once."""
+    """Done when any process has printed this, or a job has begun, of which is told such as
+    ``send_receipt(7) begins in app``; empty: at once."""
     nth: int = 1
-    """How often it has been printed by then."""
+    """How often that has been by then."""
     delay: float = 0
     """Seconds to wait before it is done, counted from then."""
     lasts: float = 0
     """Seconds for which a process is frozen."""
+    until: str = ""
+    """When they begin: any process has printed this; empty: at once."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +86,15 @@ class Scene:
     processes: tuple[str, ...] = ()
     """Those that run when it begins, in the order of their start: "app", "worker 1" and so
     on. Empty: the app alone."""
+    others: tuple[tuple[str, str], ...] = ()
+    """Processes that are another example, by their names."""
     env: tuple[tuple[str, str], ...] = ()
-    """Settings beside those that the example needs."""
+    """Settings beside those that the example needs; ``{receiver}`` is the address of the
+    process of that name."""
+    service: tuple[tuple[str, int], ...] = ()
+    """Settings of its server, such as RabbitMQ's ``consumer_timeout``."""
+    sql: str = ""
+    """What is done to its database when they run, before the first step."""
     options: tuple[str, ...] = ()
     """Of the worker's command."""
     app_options: tuple[str, ...] = ()
@@ -91,7 +102,8 @@ class Scene:
     module: str = ""
     """What is run in place of the example's module: the same with other settings."""
     jobs: tuple[str, ...] = ()
-    """The functions of a scene of several that are shown; empty: what a queue was given."""
+    """The functions of a scene of several that are shown; empty: what a queue was given.
+    ``add_points(2)`` is shown with the third of its arguments only."""
     varies: tuple[str, ...] = ()
     """Jobs of which chance decides how often they run, such as ``send_receipt(2)``."""
 
@@ -180,6 +192,8 @@ class Life:
     """What it was sent last."""
     signalled: float = 0
     """When it was sent that."""
+    held: float | None = None
+    """When Ctrl-S was pressed in its terminal; None: never."""
 
 
 @dataclass
@@ -190,6 +204,8 @@ class Queued:
     time: float
     process: str
     """Which gave it."""
+    rolled_back: float | None = None
+    """When the transaction was, in which it was given; None: never."""
 
 
 @dataclass

@@ -14,15 +14,20 @@ from itertools import groupby, pairwise
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from recording.figure import FOOT, and_, axis, band, canvas, css, percent, seconds, text
-from recording.model import Call, Life, Run
+from recording.model import Call, Exchange, Life, Run
 from recording.watching import CLIENT_WAITS
 
 _HEAD, _ROW, _BAR, _FEW, _TICK = 27, 29, 10, 12, 5
 """Heights in pixels: a lane's name and its process's life, a row, the bar in it; how many
 rows there are at most, and the height of one of more."""
 
-_NAME, _LETTER = 0.24, 0.023
-"""Parts of the width on a small screen: a lane's name, and a letter of a label."""
+_NAME, _LETTER, _LONGEST = 0.24, 0.023, 46
+"""Parts of the width on a small screen: a lane's name, and a letter of a label; and how
+many letters have room there."""
+
+
+APPS = ("app", "sender", "receiver")
+"""What processes that answer requests are called, perhaps with a number."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class Wait:
     end: float | None
     again: bool
     """Whether a worker has had it before."""
+    rolled_back: bool = False
+    """Whether it was taken out of the queue again by the transaction that put it there."""
 
 
 def waits(run: Run) -> list[Wait]:
@@ -45,8 +52,10 @@ def waits(run: Run) -> list[Wait]:
     for job in dict.fromkeys(placed.job for placed in run.queued):
         starts = [call.start for call in run.calls if call.job == job]
         ends = sorted(call.end for call in run.calls if call.job == job)
-        placed = min(each.time for each in run.queued if each.job == job)
-        found.append(Wait(job, placed, starts[0] if starts else None, again=False))
+        first = next(each for each in run.queued if each.job == job)
+        end = starts[0] if starts else first.rolled_back
+        back = first.rolled_back is not None
+        found.append(Wait(job, first.time, end, again=False, rolled_back=back))
         found += [
             Wait(job, end, start, again=True)
             for end, start in zip(ends, starts[1:], strict=False)
@@ -71,7 +80,7 @@ def lanes(run: Run) -> list[str]:
 
 def is_app(name: str) -> bool:
     """Whether a process of that name answers requests."""
-    return name.startswith("app")
+    return name.startswith(APPS)
 
 
 class _Drawing:
@@ -113,6 +122,11 @@ class _Drawing:
             if freeze.process == name:
                 at = freeze.start / self._whole, freeze.end / self._whole
                 band(self._parts, *at, self._y - top, "frozen", top)
+        for life in self._run.lives:
+            if life.process == name and life.held is not None:
+                end = self._run.over if life.end is None else life.end
+                at = life.held / self._whole, end / self._whole
+                band(self._parts, *at, self._y - top, "", top)
 
     def _life(self, life: Life) -> None:
         """A line from its start to its end, dashed until it was ready."""
@@ -134,10 +148,14 @@ class _Drawing:
         successor = mine[number + 1] if life is not mine[-1] else None
         if life.start and not number:
             self._mark(life.start, "started", before=True)
+        held = "Ctrl-S" if life.held is not None else ""
         if life.end is None:
+            if held:
+                self._mark(life.held or 0, held)
             return
         late = life.end - life.signalled > self._whole / 50
         words = "✕ ended" if late else f"✕ {life.signal}"
+        words = f"{held}, {words}" if held else words
         if successor:
             words += " ↻ started again"
         self._mark(life.end, words, above=bool(successor))
@@ -146,6 +164,8 @@ class _Drawing:
             at = {"x1": x, "x2": x, "y1": str(self._y + 15), "y2": str(self._y + 25)}
             SubElement(self._parts, "line", {"class": "life", **at})
             part = life.signalled / self._whole
+            free = (len(life.process) + 1 + len(life.signal) / 2) * _LETTER
+            part = max(part, free)  # behind the lane's name
             text(self._parts, part, self._y + 14, life.signal, "mark", "middle")
 
     def _mark(
@@ -165,15 +185,15 @@ class _Drawing:
         exchanges = self._run.exchanges
         if len(exchanges) > _FEW:
             ends = [(e.sent, e.received or self._run.over, "") for e in exchanges]
-            answers = Counter(e.error or str(e.status) for e in exchanges)
+            answers = Counter(map(_outcome, exchanges))
             said = and_([f"{count} times {what}" for what, count in answers.items()])
             self._ticks(ends, f"{len(exchanges)} requests → {said}", CLIENT_WAITS)
             return
         for exchange in exchanges:
             ended = exchange.received or self._run.over
-            label = f"{exchange.method} {exchange.path} → "
-            label += f"{exchange.error or exchange.status} "
-            label += f"after {seconds(ended - exchange.sent)}"
+            label = f"{exchange.method} {exchange.path} → {_outcome(exchange)}"
+            after = f" after {seconds(ended - exchange.sent)}"
+            label += after if len(label + after) <= _LONGEST else ""
             looks = "failed" if exchange.error else ""
             self._name(exchange.sent, ended, label)
             self._bar(exchange.sent, ended, CLIENT_WAITS, looks)
@@ -193,9 +213,10 @@ class _Drawing:
                 end = self._run.over if wait.end is None else wait.end
                 times.append("on" if wait.end is None else seconds(end - wait.start))
                 self._bar(wait.start, end, "", "waits", 4)
-            first = next(wait.start for wait in self._waits if wait.job == job)
+            first = next(wait for wait in self._waits if wait.job == job)
             told = ", then ".join(times) if len(times) < 3 else f"{len(times)} times"
-            self._name(first, first, f"{shown(job)} waits {told}")
+            does = "rolled back after" if first.rolled_back else "waits"
+            self._name(first.start, first.start, f"{shown(job)} {does} {told}")
             self._rows[job] = self._y + 18
             if job in self._asked:
                 placed = min(p.time for p in self._run.queued if p.job == job)
@@ -324,21 +345,23 @@ class _Drawing:
 def story(run: Run) -> str:
     """What the figure shows, in at most three sentences."""
     parts = []
-    answers = Counter(
-        f"{e.method} {e.path} with {e.error or e.status}" for e in run.exchanges
-    )
+    who = _the(re.sub(r" \d+$", "", lanes(run)[0]))
+    answers = Counter(f"{e.method} {e.path} with {_outcome(e)}" for e in run.exchanges)
     if len(answers) > 3:
-        statuses = Counter(str(e.error or e.status) for e in run.exchanges)
+        statuses = Counter(map(_outcome, run.exchanges))
         counts = [f"{count} with {status}" for status, count in statuses.items()]
-        parts.append(f"Of {len(run.exchanges)} requests the app answers {and_(counts)}")
+        parts.append(f"Of {len(run.exchanges)} requests {who} answers {and_(counts)}")
     else:
-        parts.append(f"The app answers {and_(list(answers))}")
+        parts.append(f"{who} answers {and_(list(answers))}")
     changes = [
         (life.start, f"{_the(life.process)} is started after {seconds(life.start)}")
         for life in run.lives
         if life.start
     ]
     for life in run.lives:
+        if life.held is not None:
+            told = f"{_the(life.process)} gets Ctrl-S in its terminal "
+            changes.append((life.held, told + f"after {seconds(life.held)}"))
         if life.end is not None:
             told = f"{_the(life.process)} gets {life.signal} "
             told += f"after {seconds(life.signalled)}"
@@ -360,8 +383,15 @@ def story(run: Run) -> str:
     )
 
 
+def _outcome(exchange: Exchange) -> str:
+    """What the client got, or what broke an answer that had begun."""
+    if not exchange.status:
+        return "nothing"
+    return exchange.error or str(exchange.status)
+
+
 def _the(process: str) -> str:
-    return f"the {process}" if process == "app" else process
+    return f"the {process}" if process in APPS else process
 
 
 def _jobs(run: Run) -> str:
@@ -384,7 +414,9 @@ def _jobs(run: Run) -> str:
                 f"runs in {_the(process)} from {seconds(mine[0].start)} "
                 f"to {seconds(mine[-1].end)} ({outcomes(mine)})"
             )
-        told.append(f"{shown(name)} {', then '.join(runs) or 'does not run'}")
+        back = any(p.rolled_back is not None for p in run.queued if p.job == name)
+        none = "is rolled back" if back else "does not run"
+        told.append(f"{shown(name)} {', then '.join(runs) or none}")
     return "; ".join(told)
 
 

@@ -81,7 +81,7 @@ def _answers(now: Run, kept: Run) -> Iterator[str]:
 
 
 def _changes(run: Run) -> list[str]:
-    """What was done to the processes, in order: the starts, signals and freezes."""
+    """What was done to the processes, in order: the starts, signals, freezes and Ctrl-S."""
     moments = [(life.start, f"the start of {life.process}") for life in run.lives]
     moments += [
         (life.signalled, f"{life.signal} to {life.process}")
@@ -89,6 +89,11 @@ def _changes(run: Run) -> list[str]:
         if life.signal
     ]
     moments += [(freeze.start, f"freezing {freeze.process}") for freeze in run.freezes]
+    moments += [
+        (life.held, f"Ctrl-S to {life.process}")
+        for life in run.lives
+        if life.held is not None
+    ]
     return _labels([words for _, words in sorted(moments)])
 
 
@@ -119,8 +124,10 @@ def _jobs(run: Run) -> dict[str, list[str]]:
                 told += f" after {life.signal} to {life.process}"
         told += " and is cut off" if call.torn else f" and {_end(call)}"
         jobs[_ID.sub("id", call.job)].append(told)
+    back = {placed.job for placed in run.queued if placed.rolled_back is not None}
     for job in _waiting_at_the_end(run):
-        jobs[_ID.sub("id", job)].append("waits")
+        told = "is rolled back" if job in back else "waits"
+        jobs[_ID.sub("id", job)].append(told)
     return jobs
 
 

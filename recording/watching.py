@@ -42,8 +42,8 @@ class Event:
     """Something that happened in a watched process."""
 
     kind: str
-    """"start" and "end" of a call, "print", "handed over": a whole response, or "queued":
-    a job was given to a queue."""
+    """"start" and "end" of a call, "print", "handed over": a whole response, "queued": a job
+    was given to a queue, or "rolled back": the transaction was, in which that was done."""
     time: float
     """Seconds since the epoch."""
     id: str = ""
@@ -236,8 +236,12 @@ def appending(file: str, process: str = "") -> Emit:
 
 
 def events_in(file: Path) -> list[Event]:
-    """What watched processes have appended to that file, a line of JSON each."""
-    return [read(Event, json.loads(line)) for line in file.read_text().splitlines()]
+    """What watched processes have appended to that file, a line of JSON each.
+
+    A line that is being written, perhaps across two pages of memory, is not there yet.
+    """
+    lines = file.read_text().split("\n")[:-1]
+    return [read(Event, json.loads(line)) for line in lines]
 
 
 def calls(

@@ -68,9 +68,11 @@ def _perform_alone(scene: Scene, settings: Mapping[str, str]) -> Run:
 
 
 def source_of(scene: Scene) -> str:
-    """What tells whether the example has changed: the SHA-256 of its files, in 16 digits."""
-    file = ROOT / "examples" / f"{scene.example}.py"
-    project = sorted(file.parent.glob("*.py")) if file.stem == "app" else [file]
+    """What tells whether its examples have changed: the SHA-256 of the files, in 16 digits."""
+    project: list[Path] = []
+    for example in (scene.example, *dict(scene.others).values()):
+        file = ROOT / "examples" / f"{example}.py"
+        project += sorted(file.parent.glob("*.py")) if file.stem == "app" else [file]
     source = b"".join(each.read_bytes() for each in project)
     return hashlib.sha256(source).hexdigest()[:16]
 

@@ -143,6 +143,10 @@ class Server:
         finally:
             self.process.send_signal(SIGCONT)
 
+    def press_ctrl_s(self) -> None:
+        """Do so in its terminal: what it prints waits from now on, and so does who prints."""
+        os.write(self._output.fileno(), b"\x13")
+
     def kill(self) -> None:
         """Send SIGKILL to the process and all that it has started; wait for their end."""
         kill_tree(self.process.pid)

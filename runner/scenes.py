@@ -68,6 +68,38 @@ def _with_defaults(folder: str, *, module: str = "", **env: str) -> Scene:
     )
 
 
+def _worker_stopped(name: str, *more: Act, **env: str) -> Scene:
+    """A worker of Celery is told to stop while it does a job of three seconds."""
+    return Scene(
+        "celery_limits_and_stops/stops",
+        (
+            Request("POST", "/reports/2026"),
+            Act("SIGTERM", "worker 1", after="2026, page 5"),
+            *more,
+        ),
+        name=f"celery_limits_and_stops/{name}",
+        processes=("app", "worker 1"),
+        options=_ONE_JOB["celery"],
+        env=tuple(env.items()),
+        until="2026 done",
+    )
+
+
+def _delayed(queue: str, name: str, *options: str, until: str) -> Scene:
+    """A job that is due in three seconds, and then one that is due sooner."""
+    return Scene(
+        f"delayed_jobs/with_{queue}",
+        (
+            Request("POST", "/orders/1/reminders?seconds=3"),
+            Request("POST", "/orders/2/reminders?seconds=1", after="POST /orders/1"),
+        ),
+        name=f"delayed_jobs/{name}",
+        processes=("app", "worker 1"),
+        options=options,
+        until=f"remind: {until}",
+    )
+
+
 def _stopped(
     signal: str, kind: str, *options: str, name: str = "", **more: Any
 ) -> Scene:
@@ -276,6 +308,17 @@ _ALL = [
     Scene(
         "context_and_logs/spans", (_ORDER,), not_in_browser="OpenTelemetry is missing"
     ),
+    Scene(
+        "database_errors/locked",
+        (
+            Request("POST", "/inside"),
+            Request("POST", "/notes", after="work_inside: has written"),
+            Request("POST", "/notes", after="work_inside: done"),
+        ),
+        processes=("app",),
+        jobs=("work_inside",),
+        until="work_inside: done",
+    ),
     Scene("progress_and_results/in_memory", (Request("POST", "/reports/2026"),)),
     Scene("progress_and_results/moving_bar", (Request("POST", "/reports/2026"),)),
     Scene("at_the_same_time/a_few_at_a_time", (Request("POST", "/newsletters/6"),)),
@@ -471,8 +514,47 @@ _ALL = [
         until="order 2 done",
         varies=("send_receipt(2)",),
     ),
+    Scene(
+        "many_machines/app",
+        (Request("PUT", "/orders/1", {"item": "slow"}),),
+        name="taskiq_in_production/consumer_timeout",
+        processes=("app", "worker 1", "worker 2"),
+        service=(("consumer_timeout", 1000), ("channel_tick_interval", 500)),
+        options=("--workers", "1"),
+        until="order 1 has its receipt",
+        varies=("send_receipt(1)",),
+    ),
     _worker_killed("celery", LONGEST_JOB="5"),
     _with_defaults("celery", module="bench.celery_defaults"),
+    Scene(
+        "celery_first_hour/orders",
+        (
+            Request("POST", "/orders/tea"),
+            Act("start", "worker 1", after="POST /orders"),
+        ),
+        name="celery_first_hour/way_of_a_job",
+        processes=("app",),
+        options=_ONE_JOB["celery"],
+        until="send_receipt: tea done",
+    ),
+    Scene(
+        "celery_limits_and_stops/time_limits",
+        (
+            Request("POST", "/reports/2026"),
+            Request("POST", "/labels/2026", after="takes too long"),
+        ),
+        name="celery_limits_and_stops/time_limits",
+        processes=("app", "worker 1"),
+        options=_ONE_JOB["celery"],
+        until="Hard time limit",
+    ),
+    _worker_stopped("warm"),
+    _worker_stopped(
+        "soft",
+        Act("start", "worker 2"),
+        REMAP_SIGTERM="SIGQUIT",
+        SOFT_SHUTDOWN="1",
+    ),
     _worker_killed("arq", LONGEST_JOB="5"),
     _with_defaults("arq"),
     _worker_killed("dramatiq"),
@@ -480,6 +562,27 @@ _ALL = [
     _with_defaults("rq", RETRIES="0"),
     _worker_killed("with_postgresql", DEAD_AFTER="3", RESCUE="* * * * * */2"),
     _with_defaults("with_postgresql", RESCUE="0 0 1 1 *"),
+    Scene(
+        "with_postgresql/receipts",
+        (
+            Request("POST", "/orders/1/tea"),
+            Request("POST", "/orders/2/slow", after="POST /orders/1"),
+        ),
+        name="with_postgresql/one_transaction",
+        processes=("app", "worker 1"),
+        sql="""
+            create function check_at_commit() returns trigger language plpgsql as $$ begin
+                perform pg_sleep(0.7);
+                if new.id = 1 then raise unique_violation; end if;
+                return null;
+            end $$;
+            create constraint trigger check_at_commit after insert on orders
+            deferrable initially deferred for each row execute function check_at_commit()
+        """,
+        until="order 2 done",
+    ),
+    _delayed("taskiq", "behind_a_long_one", "--workers", "1", until="order 2"),
+    _delayed("arq", "each_in_time", until="order 1"),
     Scene(
         "durable_on_one_machine/jobs_table",
         (
@@ -492,6 +595,53 @@ _ALL = [
         env=(("LEASE", "2"),),
         jobs=("send_receipt",),
         until="order 1 done",
+    ),
+    Scene(
+        "durable_on_one_machine/jobs_table",
+        (
+            Act("Ctrl-S", "app"),  # its access log is written before its answer
+            Request("POST", "/orders/1/slow"),
+            Act("SIGKILL", "app", after="send_receipt.* begins", delay=0.4),
+            Act("start", "app"),
+            Request("POST", "/orders/1/slow"),
+        ),
+        name="durable_on_one_machine/no_answer",
+        processes=("app",),
+        env=(("LEASE", "2"),),
+        jobs=("send_receipt",),
+        until="order 1 done",
+    ),
+    Scene(
+        "jobs_table_in_production/claims",
+        (
+            Request("POST", "/customers/1/orders/7"),
+            Act("SIGKILL", "app 1", after="order-7 started", delay=0.1),
+            Act("start", "app 2"),
+        ),
+        name="jobs_table_in_production/killed",
+        processes=("app 1",),
+        env=(("LEASE", "2"),),
+        jobs=("add_points(2)",),
+        until="order-7 done",
+    ),
+    Scene(
+        "jobs_table_in_production/claims",
+        (
+            Request("POST", "/customers/1/orders/7"),
+            Act(
+                "freeze",
+                "app 1",
+                after="order-7 started",
+                until="order-7 done",
+                lasts=0.5,
+            ),
+            Act("start", "app 2"),
+        ),
+        name="jobs_table_in_production/too_late",
+        processes=("app 1",),
+        env=(("LEASE", "2"),),
+        jobs=("add_points(2)",),
+        until="order-7 too late",
     ),
     Scene(
         "what_is_lost/background_tasks",
@@ -520,6 +670,20 @@ _ALL = [
         varies=("refresh_prices()",),
         until="app 2: refresh_prices",
         nth=3,
+    ),
+    Scene(
+        "schedules/nightly",
+        (
+            Request("GET", "/next-digest"),
+            Act("SIGKILL", "app", after="refresh_prices: ", nth=4, delay=0.2),
+            Act("start", "app", delay=1.5),
+        ),
+        name="schedules/missed",
+        processes=("app",),
+        jobs=("refresh_prices",),
+        varies=("refresh_prices()",),
+        until="refresh_prices: ",
+        nth=8,
     ),
     Scene(
         "schedules/leader",
@@ -565,6 +729,34 @@ _ALL = [
         env=(("WEBHOOK_URL", "http://127.0.0.1:9/"),),  # nobody listens there
         jobs=("tell",),
         until="given up",
+    ),
+    Scene(
+        "recipes/webhook_outbox",
+        (
+            Request("POST", "/orders/tea"),
+            Act("start", "receiver", after="ConnectError", nth=2),
+        ),
+        name="recipes/receiver_back",
+        processes=("app",),
+        others=(("receiver", "background_tasks/first_task"),),
+        env=(("RECEIVERS", "{receiver}/task"), ("WAITS", "0" + 60 * " 1")),
+        jobs=("deliver", "send_receipt"),
+        varies=("deliver()",),
+        until="send_receipt: done",
+    ),
+    Scene(
+        "recipes/receive_webhooks",
+        (
+            Act("Ctrl-S", "receiver"),  # its access log is written before its answer
+            Request("POST", "/orders", {"item": "tea", "count": 2}),
+            Act("SIGKILL", "receiver", after="keep.* begins", delay=0.4),
+            Act("start", "receiver"),
+        ),
+        processes=("sender", "receiver"),
+        others=(("sender", "recipes/webhook"),),
+        env=(("WEBHOOK_URL", "{receiver}/webhooks"),),
+        jobs=("tell", "keep", "handle"),
+        until="tell: .* delivered",
     ),
     Scene(
         "recipes/welcome_mail",

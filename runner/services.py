@@ -91,13 +91,13 @@ class Service:
 
 
 @contextmanager
-def started(name: str, folder: Path) -> Iterator[Service]:
+def started(name: str, folder: Path, **settings: int) -> Iterator[Service]:
     """The service of that name, with its data in `folder`, until the end of the block.
 
-    Raises `Missing` where it is not installed.
+    `settings` are those that it takes. Raises `Missing` where it is not installed.
     """
     folder.mkdir()
-    service: Service = globals()[name](folder)
+    service: Service = globals()[name](folder, **settings)
     try:
         service.start()
         yield service

@@ -13,6 +13,7 @@ from pathlib import Path
 from signal import Signals
 
 import psutil
+import psycopg
 
 from recording.model import (
     Act,
@@ -24,11 +25,12 @@ from recording.model import (
     Run,
     Scene,
 )
+from recording.processes import is_app
 from recording.watching import Event, calls, events_in, since
 from runner import process, services
 from runner.clients import exchange, new_client
 from runner.needs import Needs, needs_of, prepare, start_worker
-from runner.process import ROOT, Server, ServerError, serve
+from runner.process import ROOT, Server, ServerError, free_port, serve
 from runner.services import Service
 
 _LAST = 200.0
@@ -53,14 +55,17 @@ def place_of(scene: Scene) -> Iterator[Place]:
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         service = None
         if needs.service:
-            running = services.started(needs.service, Path(folder, "service"))
+            running = services.started(
+                needs.service, Path(folder, "service"), **dict(scene.service)
+            )
             service = stack.enter_context(running)
         yield Place(service, needs.settings(service, Path(folder)))
 
 
-def target_of(scene: Scene) -> str:
-    """What uvicorn takes, of the example itself."""
-    return f"examples.{scene.example.replace('/', '.')}:app"
+def target_of(scene: Scene, process: str = "") -> str:
+    """What uvicorn takes, of the example itself or of a process that is another one."""
+    example = dict(scene.others).get(process, scene.example)
+    return f"examples.{example.replace('/', '.')}:app"
 
 
 def perform(scene: Scene, place: Place) -> Run:
@@ -71,6 +76,9 @@ def perform(scene: Scene, place: Place) -> Run:
         stage = _Stage(scene, place, events, stack)
         for name in scene.processes:
             stage.start(name)
+        if scene.sql:
+            with psycopg.connect(place.env["DATABASE"]) as database:
+                database.execute(scene.sql)
         exchanges = stage.follow(scene.steps)
         stage.wait_for(scene.until, scene.nth, _LAST)
         stage.wait_for_the_end_of_what_runs()
@@ -78,6 +86,27 @@ def perform(scene: Scene, place: Place) -> Run:
         stack.close()
         seen = [event for event in stage.seen() if event.time < over]
         return stage.run(seen, exchanges, over)
+
+
+class _Addresses(dict[str, str]):
+    """Of processes by their names: one that is asked for listens there, when it runs."""
+
+    def __missing__(self, name: str) -> str:
+        self[name] = f"http://127.0.0.1:{free_port()}"
+        return self[name]
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _named_by(job: str) -> tuple[str, int | None]:
+    """A function of `Scene.jobs`, and the number of the argument that names its job."""
+    function, _, number = job.rstrip(")").partition("(")
+    return function, int(number) if number else None
 
 
 class _Stage:
@@ -91,9 +120,10 @@ class _Stage:
         self._target = scene.module + ":app" if scene.module else target_of(scene)
         packages = place.env.get("PYTHONPATH", "")
         path = [str(_WATCHED), str(ROOT), *([packages] if packages else [])]
+        self._addresses = _Addresses()
         self._env = {
             **place.env,
-            **dict(scene.env),
+            **{key: value.format_map(self._addresses) for key, value in scene.env},
             "EVENTS": str(events),
             "PYTHONPATH": ":".join(path),
         }
@@ -105,7 +135,8 @@ class _Stage:
         self._gone: dict[int, float] = {}
         """Processes that have ended by themselves in the middle of a job, and when."""
         self._lives: list[Life] = []
-        self._freezes: list[Freeze] = []
+        self._freezes: list[Future[Freeze]] = []
+        self._named_by = dict(_named_by(job) for job in scene.jobs)
         self._threads = stack.enter_context(ThreadPoolExecutor(50))
         self._queue = QUEUES.get(self._needs.service, "")
         if place.service:
@@ -135,9 +166,17 @@ class _Stage:
 
     def _starting(self, name: str) -> AbstractContextManager[Server]:
         env = self._env | {"PROCESS": name}
-        if name.startswith("app"):
-            return serve(self._target, *self._scene.app_options, env=env)
+        if is_app(name):
+            other = name in dict(self._scene.others)
+            target = target_of(self._scene, name) if other else self._target
+            return serve(target, *self._ports(name), *self._scene.app_options, env=env)
         return start_worker(self._needs, self._module, env, *self._scene.options)
+
+    def _ports(self, name: str) -> tuple[str, ...]:
+        """The option for the port, of a process whose address is in the settings."""
+        if name not in self._addresses:
+            return ()
+        return ("--port", self._addresses[name].rpartition(":")[2])
 
     def follow(self, steps: tuple[Request | Act, ...]) -> list[Exchange]:
         """Do one step after another; what the clients saw."""
@@ -160,11 +199,16 @@ class _Stage:
             self.start(act.process)
             return
         if act.does == "freeze":
-            self._threads.submit(self._freeze, act)
+            self._freezes.append(self._freeze(act))
             return
         life = self._life(act.process)
-        life.signal, life.signalled = act.does, time.time()
         running = self._running[act.process]
+        if act.does == "Ctrl-S":
+            assert isinstance(running, Server), act
+            life.held = time.time()
+            running.press_ctrl_s()
+            return
+        life.signal, life.signalled = act.does, time.time()
         if act.does == "SIGKILL":
             life.end = life.signalled
             running.kill()
@@ -180,24 +224,34 @@ class _Stage:
     def _life(self, name: str) -> Life:
         return next(life for life in reversed(self._lives) if life.process == name)
 
-    def _freeze(self, act: Act) -> None:
+    def _freeze(self, act: Act) -> Future[Freeze]:
+        """It is frozen when this returns, and goes on by itself."""
         begin = time.time()
-        with self._running[act.process].frozen():
-            time.sleep(act.lasts)
-        self._freezes.append(Freeze(begin, time.time(), act.process))
+        frozen = ExitStack()
+        frozen.enter_context(self._running[act.process].frozen())
+
+        def end() -> Freeze:
+            with frozen:
+                self.wait_for(act.until, 1)
+                time.sleep(act.lasts)
+            return Freeze(begin, time.time(), act.process)
+
+        return self._threads.submit(end)
 
     def wait_for(self, pattern: str, nth: int, patience: float | None = None) -> None:
         """Wait until the processes have printed it so often, all together.
 
-        Before each line stands the name of its process, such as ``worker 1: ``.
+        Before each line stands the name of its process, such as ``worker 1: ``. That a
+        job begins is a line as well: ``send_receipt(7) begins in worker 1``.
 
         Raises `ServerError` with what they have printed if they do not.
         """
         deadline = time.monotonic() + (patience or process.PATIENCE)
-        while pattern and self._printed(pattern) < nth:
+        while pattern and self._told(pattern) < nth:
             if time.monotonic() > deadline:
                 told = "\n".join(server.transcript() for _, server in self._servers)
                 raise ServerError(f"not printed {nth} times: {pattern}, but\n{told}")
+            self._jobs_that_run()
             time.sleep(0.01)
 
     def wait_for_the_end_of_what_runs(self) -> None:
@@ -209,6 +263,7 @@ class _Stage:
             time.sleep(0.01)
 
     def _jobs_that_run(self) -> list[str]:
+        """What does, and notes which processes have ended in the middle of a job."""
         seen = self.seen()
         ended = {event.id for event in seen if event.kind == "end"}
         killed = self._ends(seen)
@@ -220,16 +275,15 @@ class _Stage:
             and event.pid not in killed
         ]
         for event in running:
-            if not psutil.pid_exists(event.pid):
-                last = max(each.time for each in seen if each.pid == event.pid)
-                self._gone[event.pid] = last
+            if not _lives(event.pid):
+                self._gone.setdefault(event.pid, time.time())
         ending = [life.process for life in self._lives if life.signal and not life.end]
         return ending + [event.job for event in running if event.pid not in self._gone]
 
     def _shown(self, seen: list[Event]) -> list[Event]:
         """All but the starts of calls that the figure leaves out."""
         queued = {event.job for event in seen if event.kind == "queued"}
-        jobs = self._scene.jobs
+        jobs = self._named_by
         return [
             event
             for event in seen
@@ -239,14 +293,27 @@ class _Stage:
 
     def seen(self) -> list[Event]:
         """What has happened so far in all processes."""
-        return events_in(self._events)
+        return [
+            replace(
+                event, job=f"{event.function}({event.job[:-1].split(', ')[number]})"
+            )
+            if (number := self._named_by.get(event.function)) is not None
+            else event
+            for event in events_in(self._events)
+        ]
 
-    def _printed(self, pattern: str) -> int:
-        return sum(
-            len(re.findall(pattern, f"{name}: {line.text}"))
+    def _told(self, pattern: str) -> int:
+        lines = [
+            f"{name}: {line.text}"
             for name, server in self._servers
             for line in server.lines
-        )
+        ]
+        lines += [
+            f"{event.job} begins in {event.process}"
+            for event in self._shown(self.seen())
+            if event.kind == "start"
+        ]
+        return sum(len(re.findall(pattern, line)) for line in lines)
 
     def run(self, seen: list[Event], exchanges: list[Exchange], over: float) -> Run:
         """What happened, in seconds from the sending of the first request."""
@@ -255,7 +322,19 @@ class _Stage:
             each.sent = since(begin, each.sent)
             each.received = since(begin, each.received or over)
         queued = [
-            Queued(event.job, since(begin, event.time), event.process)
+            Queued(
+                event.job,
+                since(begin, event.time),
+                event.process,
+                next(
+                    (
+                        since(begin, back.time)
+                        for back in seen
+                        if back.kind == "rolled back" and back.job == event.job
+                    ),
+                    None,
+                ),
+            )
             for event in seen
             if event.kind == "queued"
         ]
@@ -266,13 +345,14 @@ class _Stage:
                 start=since(begin, max(life.start, begin)),
                 ready=since(begin, max(life.ready, begin)),
                 signalled=since(begin, max(life.signalled, begin)),
+                held=since(begin, max(life.held, begin)) if life.held else None,
                 end=since(begin, life.end) if life.end and life.end < over else None,
             )
             for life in self._lives
         ]
         freezes = [
             Freeze(since(begin, f.start), since(begin, f.end), f.process)
-            for f in self._freezes
+            for f in (freeze.result() for freeze in self._freezes)
         ]
         return Run(
             exchanges,

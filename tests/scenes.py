@@ -32,7 +32,7 @@ def differences_of_another_run(name: str, folder: Path) -> list[str]:
     settings = settings_of(target_of(scene), folder)
     service = running(needs.service) if needs.service else None
     place: Place | None = Place(service, settings)
-    if service and _kills_a_service(scene):
+    if service and (_kills_a_service(scene) or scene.service):
         place = None  # of its own: RabbitMQ must not die just after queues were deleted
     now = perform(scene, place).run
     return differences(now, load(Recording, name).run, scene.varies)

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
 from bench.trial import Receipts
@@ -96,6 +98,22 @@ def test_a_kill_in_the_middle_of_100_jobs_loses_none(start: Start):
     assert set(first[1] | second[1]) == set(range(1, 101))
     twice = [n for n, times in (first[0] + second[0]).items() if times > 1]
     assert len(twice) <= 1
+
+
+def test_a_kill_between_commit_and_answer_leaves_the_job(start: Start, tmp_path: Path):
+    """The app is killed when the order is committed and not answered yet. The client gets no answer, the job runs in the next app, and the same order again is a `409`."""
+    with start() as server, ThreadPoolExecutor(1) as thread:
+        server.press_ctrl_s()  # the line in the access log comes before the answer
+        asked = thread.submit(client.post, f"{server.url}/orders/7/tea")
+        with closing(sqlite3.connect(tmp_path / "db")) as database:
+            placed = "select * from orders"
+            ask_until(lambda: database.execute(placed).fetchall(), bool, 30)
+        server.kill()
+        with pytest.raises(httpx.RemoteProtocolError):
+            asked.result()
+    with start() as server:
+        server.wait_for("order 7 done")
+        assert client.post(f"{server.url}/orders/7/tea").status_code == 409
 
 
 def test_a_clean_stop_finishes_the_job_and_leaves_the_rest_for_the_next_start(

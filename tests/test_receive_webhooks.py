@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pytest
 
 from runner import Server, client, serve
 from runner.process import PYTHON, free_port, start
+from tests.orders import ask_until
 
 TARGET = "examples.recipes.receive_webhooks:app"
 SECRET = "a secret of the tests"
@@ -95,6 +97,22 @@ def test_what_is_not_signed_so_is_refused(
     """Other bytes, also the same JSON with one space less, another id, another signature and one that is older than five minutes get `401`, and nothing is kept."""
     assert send(server, "event-1", **how).status_code == status
     assert rows(settings, "events") == 0
+
+
+def test_what_was_kept_and_not_answered_is_handled_once(settings: dict[str, str]):
+    """The server is killed when it has kept the event and not yet answered: the next one handles it when it starts. Sent again, it is not new, and is not handled again."""
+    with serve(TARGET, env=settings) as server, ThreadPoolExecutor(1) as thread:
+        server.press_ctrl_s()  # the line in the access log comes before the answer
+        asked = thread.submit(send, server, "event-1")
+        ask_until(partial(rows, settings, "events"), lambda number: number == 1, 30)
+        server.kill()
+        with pytest.raises(httpx.RemoteProtocolError):
+            asked.result()
+    with serve(TARGET, env=settings) as server:
+        server.wait_for("handle: event-1 done")
+        assert send(server, "event-1").json() == {"new": False}
+        server.stop()
+    assert rows(settings, "orders") == 1
 
 
 def test_what_was_answered_survives_a_kill(settings: dict[str, str]):

@@ -15,7 +15,7 @@ from recording.model import RECORDINGS, Freeze, Recording, load, path_of
 from recording.shape import differences
 from runner.scenes import SCENES
 from tests.scenes import differences_of_another_run, scenes
-from workshop.pages import DOCS, page_of
+from workshop.pages import DOCS, page_of_scene
 
 every_scene = pytest.mark.parametrize("name", SCENES)
 OF_ONE = [name for name, scene in SCENES.items() if not scene.processes]
@@ -38,11 +38,11 @@ def test_a_recording_is_of_the_scene_as_it_is_now(name: str):
     assert load(Recording, name).scene == SCENES[name]
 
 
-def test_every_scene_is_recorded_and_shown_on_the_page_of_its_example():
+def test_every_scene_is_recorded_and_shown_on_its_page():
     names = {*SCENES, latency.NAME, bench.NAME}
     assert {*map(path_of, names)} == {*RECORDINGS.rglob("*.json")}
     for name, scene in SCENES.items():
-        page = DOCS / f"{page_of(scene.example)}.md"
+        page = DOCS / f"{page_of_scene(name, scene.example)}.md"
         assert f"```timeline\n{name}\n```" in page.read_text()
 
 
@@ -156,6 +156,36 @@ def test_a_time_for_which_the_process_is_frozen_is_shown_and_told():
     run.freezes = [Freeze(0.5, 2.5)]
     assert ">frozen</text>" in draw(run)
     assert "The process is frozen from 0.5 s to 2.5 s." in story(run)
+
+
+def test_a_terminal_that_was_stopped_is_shown_and_told():
+    kept = load(Recording, "durable_on_one_machine/no_answer").run
+    assert ">Ctrl-S, ✕ SIGKILL ↻ started again</text>" in processes.draw(kept)
+    assert "The app gets Ctrl-S in its terminal after 0," in processes.story(kept)
+    now = copy.deepcopy(kept)
+    now.lives[0].held = None
+    assert differences(now, kept) == ["Ctrl-S to app is missing"]
+
+
+def test_a_request_without_an_answer_has_got_nothing():
+    run = load(Recording, "durable_on_one_machine/no_answer").run
+    assert "POST /orders/1/slow → nothing after" in processes.draw(run)
+    assert "POST /orders/1/slow with nothing and" in processes.story(run)
+
+
+def test_a_job_that_was_rolled_back_waits_until_then_and_never_runs():
+    kept = load(Recording, "with_postgresql/one_transaction").run
+    [back, waited] = processes.waits(kept)
+    assert back.rolled_back
+    assert back.end == kept.queued[0].rolled_back
+    assert not waited.rolled_back
+    assert "send_receipt(1) rolled back after" in processes.draw(kept)
+    assert "send_receipt(1) is rolled back;" in processes.story(kept)
+    now = copy.deepcopy(kept)
+    now.queued[0].rolled_back = None
+    assert differences(now, kept) == [
+        "send_receipt(1) waits; before, it is rolled back"
+    ]
 
 
 @pytest.mark.parametrize("name", OF_SEVERAL)

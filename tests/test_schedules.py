@@ -83,6 +83,19 @@ def test_one_of_two_workers_claims_the_night(tmp_path: Path):
         assert nights(server, starts=2) == (1, 1)
 
 
+@pytest.mark.slow
+def test_what_was_due_while_the_app_was_down_is_not_made_up_for():
+    """A job is due each half second, and the app is killed and down for two seconds. When it is back the runs come half a second apart again, and none for those that were missed."""
+    nightly = "examples.schedules.nightly:app"
+    with serve(nightly) as server:
+        server.wait_for("refresh_prices: ")
+        server.kill()
+    time.sleep(2)
+    with serve(nightly) as server:
+        first, third = (server.wait_for("refresh_prices: ", nth=n) for n in (1, 3))
+    assert third.time - first.time > 0.7
+
+
 def test_a_run_that_was_missed_is_made_up_for_once(tmp_path: Path):
     """A server that was down at three sends the digest when it starts, and not again when it is restarted."""
     settings = {"DATABASE": str(tmp_path / "db")}

@@ -29,6 +29,12 @@ def page_of(example: str) -> str:
     return name if name in PAGES else name.partition("/")[0]
 
 
+def page_of_scene(name: str, example: str) -> str:
+    """The page that shows a scene: that of its name, or else that of its example."""
+    page = page_of(name)
+    return page if page in PAGES else page_of(example)
+
+
 def address_of(page: str) -> str:
     """The path of a page on the site, such as ``/multiple-tasks/``."""
     return "/" + f"{page}/".removesuffix("index/")

@@ -15,7 +15,7 @@ from runner.performing import perform, source_of
 from runner.scenes import SCENES
 from runner.services import Missing
 from theme.fences import nearest
-from workshop.pages import page_of
+from workshop.pages import page_of_scene
 
 
 def chosen(names: list[str], everything: bool) -> list[str]:
@@ -23,7 +23,7 @@ def chosen(names: list[str], everything: bool) -> list[str]:
 
     Raises `LookupError` for a name that is neither.
     """
-    pages = {name: page_of(scene.example) for name, scene in SCENES.items()}
+    pages = {name: page_of_scene(name, scene.example) for name, scene in SCENES.items()}
     if not names:
         return [name for name in SCENES if everything or is_due(name)]
     for name in names:

@@ -25,7 +25,7 @@ app = FastAPI()
 
 
 def build_report() -> str:
-    time.sleep(20)  # stands in for slow work
+    time.sleep(5)  # stands in for slow work
     return "report"
 
 

@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from types import ModuleType
@@ -48,6 +49,7 @@ class Loader(SourceFileLoader):
         source = self.get_data(self.path).decode()
         execute(ast.parse(source), module, emit, where)
         _watch_the_queue()
+        _watch_the_transactions()
 
 
 class Finder:
@@ -107,6 +109,31 @@ _PLACES: dict[tuple[str, str, str], _Names] = {
 """By module, class and method: what places a job in a queue."""
 
 
+_in_transactions: dict[int, list[str]] = defaultdict(list)
+"""The jobs that were placed in the open transaction of a connection, by its id."""
+
+
+def _watch_the_transactions() -> None:
+    connection = getattr(sys.modules.get("psycopg"), "AsyncConnection", None)
+    if connection and not hasattr(connection.commit, "__watched__"):
+        connection.commit = _ending(connection.commit, "")
+        connection.rollback = _ending(connection.rollback, "rolled back")
+
+
+def _ending(method: Callable[..., Any], kind: str) -> Callable[..., Any]:
+    """The method, which reports what has become of the jobs, if there is a kind of that."""
+
+    @functools.wraps(method)
+    async def end(connection: Any) -> None:
+        await method(connection)
+        for job in _in_transactions.pop(id(connection), []):
+            if kind:
+                emit(Event(kind, time.time(), job=job))
+
+    vars(end)["__watched__"] = True
+    return end
+
+
 def _watch_the_queue() -> None:
     for (module, owner, method), names in _PLACES.items():
         if module not in sys.modules:
@@ -122,7 +149,10 @@ def _placing(method: Callable[..., Any], names: _Names) -> Callable[..., Any]:
     def queued(begin: float, *args: Any, **kwargs: Any) -> None:
         function, arguments = names(*args, **kwargs)
         name = function.replace(":", ".").rpartition(".")[2]
-        emit(Event("queued", begin, job=job_of(name, *arguments)))
+        job = job_of(name, *arguments)
+        emit(Event("queued", begin, job=job))
+        if connection := getattr(args[0], "connection", None):
+            _in_transactions[id(connection)].append(job)
 
     @functools.wraps(method)
     def place(*args: Any, **kwargs: Any) -> Any:
