@@ -112,6 +112,10 @@ def _timeline(name: str) -> str:
     return f"*Figure, recorded with {recording.made_with}:* {told}"
 
 
+def _playground(name: str) -> str:
+    return _example(f"{recorded(Recording, name).scene.example}.py")
+
+
 def _chart(name: str) -> str:
     latencies = recorded(Latencies, name)
     told = chart.story(latencies.series)
@@ -158,6 +162,7 @@ _FENCES: dict[str, Callable[[str], str]] = {
     "proof": _proof,
     "timeline": _timeline,
     "glance": _timeline,
+    "playground": _playground,
     "chart": _chart,
     "losses": _losses,
     "comparison": _comparison,
