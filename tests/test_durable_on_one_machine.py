@@ -315,6 +315,7 @@ def test_a_workflow_goes_on_behind_its_last_finished_step(dbos: Start):
 def test_a_step_that_fails_is_tried_three_times(dbos: Start):
     """A step with `retries_allowed` is tried three times, then the workflow is `ERROR`. The cause is in the log only."""
     with dbos() as server:
+        server.expect("refused the connection|exceeded its maximum of 3 retries")
         client.post(f"{server.url}/orders/7/refused")
         server.wait_for("send_receipt: order 7 started", nth=3)
         job = until(server, 7, "ERROR")
