@@ -43,9 +43,9 @@ from runner.process import (
     serve,
     start,
 )
-from tests.copying import copied
 from tests.services import settings_of
 from theme.example import FENCE
+from workshop.copying import copied
 from workshop.pages import EXAMPLES, target_of
 
 PATIENCE = 30.0
