@@ -23,7 +23,7 @@ from tests.copying import changed
 from tests.orders import ask_until, state
 from tests.postgresql import connect
 from tests.services import new_database, postgresql_url, skip_without
-from tests.terminal import python
+from tests.terminal import positions, python
 
 TARGET = "examples.durable_on_one_machine.jobs_table:app"
 Start = Callable[..., AbstractContextManager[Server]]
@@ -185,6 +185,20 @@ def test_a_job_that_kills_its_worker_is_given_up_after_three(
     with start() as server:
         assert state(server, other)["status"] == "done"
     assert end == {"status": "failed", "attempts": 3, "error": "its worker died"}
+
+
+def test_what_has_been_due_longest_runs_first(start: Start, tmp_path: Path):
+    """Of the jobs that wait, the one that has been due longest runs first, whichever was placed first."""
+    with start() as server, closing(sqlite3.connect(tmp_path / "db")) as database:
+        place(server, 1, "slow")
+        server.wait_for("order 1 started")
+        for number in (2, 3, 4):
+            place(server, number)
+        with database:
+            database.execute("update jobs set due = due - 60 where order_id = 4")
+        server.wait_for("order . done", nth=4)
+        first, second, third = positions(server, "order 4 s", "order 2 s", "order 3 s")
+    assert first < second < third
 
 
 @pytest.mark.slow

@@ -17,12 +17,13 @@ import aio_pika
 import httpx
 import pytest
 import yaml
+from pamqp.common import FieldTable
 from sqlalchemy import NullPool, create_engine, text
 from taskiq import AsyncBroker
 from taskiq_aio_pika import AioPikaBroker, Queue
 
 from bench.trial import Receipts
-from examples.many_machines.tasks import AT_LEAST_ONCE, RABBITMQ
+from examples.many_machines.tasks import RABBITMQ
 from runner import Server, ServerError, client, new_client, serve, services
 from runner.needs import NEEDS, start_worker
 from runner.process import FAILURES, PYTHON, ROOT, free_port, start
@@ -375,8 +376,12 @@ def test_a_job_that_the_worker_does_not_know_is_gone(
 
 def ignorant() -> AsyncBroker:
     """The broker of a worker that was deployed before its tasks."""
-    limit = {"x-delivery-limit": 3}
-    queue = Queue(name="receipts", arguments=limit | AT_LEAST_ONCE)
+    declared: FieldTable = {  # RabbitMQ refuses any other
+        "x-delivery-limit": 3,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+    queue = Queue(name="receipts", arguments=declared)
     dead = Queue(name="receipts.dead")
     return AioPikaBroker(
         os.environ["RABBITMQ"], task_queues=[queue], dead_letter_queue=dead
