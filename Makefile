@@ -13,7 +13,7 @@ engines := $(patsubst examples/%/requirements.txt,.cache/%,$(wildcard examples/*
 export NO_MKDOCS_2_WARNING := 1
 unexport PYTHONDONTWRITEBYTECODE # the tests start many processes
 
-.PHONY: help install serve site new page test queues soak record latency bench browsers audit searches constraints newest prereleases lowest machine picture
+.PHONY: help install serve site new page mutants test queues soak record latency bench browsers audit searches constraints newest prereleases lowest machine picture
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -33,6 +33,9 @@ new: .venv/for-tests ## Begin PAGE=temporary-files: page, example, claim, scene,
 
 page: install ## Check all that concerns PAGE=when-it-runs
 	@$(in_venv)python -m pytest --quiet --tb=no --show-capture=no -r N --page $(or $(PAGE),$(error name one: make page PAGE=when-it-runs))
+
+mutants: install ## Change the examples of PAGE=heavy-work, or SINCE=main~20, line by line: which change does no check notice
+	@$(in_venv)python -u -m workshop.mutants --page "$(PAGE)" --since "$(SINCE)"
 
 test: install ## Run every example, session, recording and the built site
 	$(in_venv)python -m pytest

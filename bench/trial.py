@@ -17,7 +17,7 @@ from bench.ways import Way
 from recording.model import Killed, Speed
 from runner import Server, serve, services
 from runner.needs import prepare, start_worker
-from runner.process import kill_tree
+from runner.process import FAILURES, kill_tree
 from runner.services import Service
 
 _RECEIPT = r"receipt: order (\d+) (started|done)"
@@ -65,6 +65,7 @@ class Trial:
 
     def _keep(self, starting: AbstractContextManager[Server]) -> Server:
         server = self._stack.enter_context(starting)
+        server.expect(FAILURES)  # it is killed to see what is lost
         self._lives.append(server)
         return server
 

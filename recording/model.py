@@ -106,6 +106,8 @@ class Scene:
     ``add_points(2)`` is shown with the third of its arguments only."""
     varies: tuple[str, ...] = ()
     """Jobs of which chance decides how often they run, such as ``send_receipt(2)``."""
+    warns: str = ""
+    """What is found in the warnings that it is to print, as a regular expression."""
 
     @property
     def requests(self) -> tuple[Request, ...]:

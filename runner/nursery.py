@@ -45,6 +45,12 @@ _IMPORTED = (
     "taskiq_fastapi",
     "opentelemetry.sdk.trace.export",
 )
+WARNINGS = "default::ResourceWarning,default::DeprecationWarning"
+"""PYTHONWARNINGS of what is tested, to hear what Python else keeps to itself.
+
+The nursery has it too: what it imports adds filters that come before these.
+"""
+
 _HONOURED = {"PYTHONDONTWRITEBYTECODE"}
 """Python's own variables that a forked process follows; any other has it started anew."""
 
@@ -72,6 +78,8 @@ class Process:
         module = ""
         if fork and tuple(command[:2]) == (sys.executable, "-m"):
             asked = {name for name in env if name.startswith("PYTHON")}
+            if env.get("PYTHONWARNINGS") == WARNINGS:
+                asked.remove("PYTHONWARNINGS")
             module = command[2] if asked <= _HONOURED else ""
         order = {
             "module": module if module in FORKED else "",
@@ -137,7 +145,8 @@ class _Nursery:
                 [sys.executable, __file__],
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
-                env={k: v for k, v in os.environ.items() if not k.startswith("PYTHON")},
+                env={k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+                | {"PYTHONWARNINGS": WARNINGS},
                 start_new_session=True,  # Ctrl-C in the owner's terminal is not for it
             )
         atexit.register(self._end)
@@ -209,6 +218,9 @@ def _follow_orders() -> dict[str, Any] | None:
         return order
     for group in left.union(running):
         _kill_group(group, signal.SIGKILL)
+    signal.set_wakeup_fd(-1)
+    for one in (orders, wake, waker, *running.values()):
+        one.close()
     return None
 
 

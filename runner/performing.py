@@ -24,7 +24,7 @@ from recording.watching import calls, events_in, handed_over, printed, since
 from runner import staging
 from runner.clients import exchange, new_client
 from runner.needs import needs_of
-from runner.process import PYTHON, ROOT, Server, start
+from runner.process import FAILURES, PYTHON, ROOT, Server, start
 from runner.staging import Place, place_of, target_of
 
 
@@ -52,6 +52,9 @@ def _perform_alone(scene: Scene, settings: Mapping[str, str]) -> Run:
         events.touch()
         command = (*PYTHON, "runner.watched", target_of(scene))
         with start(command, env={**settings, "EVENTS": str(events)}) as server:
+            server.expect(FAILURES)  # which the figure shows
+            if scene.warns:
+                server.expect(scene.warns)
             exchanges, freezes = _send(scene, server)
             if scene.until:
                 server.wait_for(scene.until)

@@ -20,7 +20,8 @@ from typing import TextIO
 
 import psutil
 
-from runner.nursery import Process
+from runner.complaints import complaints
+from runner.nursery import WARNINGS, Process
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,7 +37,14 @@ PYTHON = (sys.executable, "-m")
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 """What a terminal takes as an order to change its colour."""
 
+_BEGIN, _END = 3, 5
+"""Lines of a complaint that are shown."""
+
 _ADDRESS = r"(?:running on|Serving on|Listening at:) (http://[\w.]+:\d+)"
+
+
+FAILURES = r"Traceback|ERROR|CRITICAL"
+"""What is expected of a process whose failures are told in another way: all but warnings."""
 
 
 class ServerError(AssertionError):
@@ -60,6 +68,9 @@ class Server:
         self._output = output
         self.url = ""
         self._lines: list[Line] = []
+        self._expected: set[int] = set()
+        """The indices of the lines that somebody has waited for."""
+        self._may_print: list[str] = []
         self._news = threading.Condition()
         self._ended = False
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -104,8 +115,10 @@ class Server:
         seen = start
         with self._news:
             while True:
-                for line in self._lines[seen:]:
-                    nth -= len(re.findall(pattern, line.text))
+                for number, line in enumerate(self._lines[seen:], seen):
+                    if found := re.findall(pattern, line.text):
+                        self._expected.add(number)
+                    nth -= len(found)
                     if nth <= 0:
                         return line
                 seen = max(start, len(self._lines))
@@ -125,6 +138,32 @@ class Server:
         """All that it has printed, from index `start` of `lines` on, indented."""
         lines = self._lines[start:]
         return "\n".join(f"  {line.text}" for line in lines) or "  (nothing)"
+
+    def expect(self, pattern: str) -> None:
+        """Say that it may print complaints in which the regular expression is found.
+
+        One of which `wait_for` has found a line is expected without that.
+        """
+        self._may_print.append(pattern)
+
+    def check(self) -> None:
+        """Raise `ServerError` with each complaint that it has printed, and nobody expected.
+
+        To be called when it has ended.
+        """
+        self._reader.join(2)  # longer if another process has its terminal
+        lines = [line.text for line in self.lines]
+        unexpected = []
+        for found in complaints(lines):
+            told = lines[found.start : found.stop]
+            said = any(re.search(each, "\n".join(told)) for each in self._may_print)
+            if not said and self._expected.isdisjoint(found):
+                told[_BEGIN:-_END] = ["  …"] if len(told) > _BEGIN + _END else []
+                unexpected += told
+        if unexpected:
+            raise ServerError(
+                "nobody expected that it prints\n" + "\n".join(unexpected)
+            )
 
     def stop(self, signal: Signals = SIGTERM, *, timeout: float = PATIENCE) -> int:
         """Send a signal to the process, wait for its end, return its exit code.
@@ -181,7 +220,7 @@ def serve(
     it is imported from `cwd`. `env` is added to this process's environment.
     The block starts when the server answers; at its end the process, and every
     process that it started, is gone. Raises `ServerError` if the server does
-    not answer within `START_TIMEOUT` seconds.
+    not answer within `START_TIMEOUT` seconds, or complains as in `start`.
     """
     if "--workers" in options:  # uvicorn kills one that does not answer it for 5 s
         options = ("--timeout-worker-healthcheck", "20", *options)
@@ -232,9 +271,11 @@ def start(
     With None the block begins at once.
     ``python -m`` with a module that `runner.nursery` has imported is forked from there,
     unless `fork` is false.
+    At the end of a block that has not failed raises `ServerError` if the process has
+    printed a warning, an error or a traceback that nobody has waited for or expected.
     """
     surroundings = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-    surroundings |= {"NO_COLOR": "1", **(env or {})}
+    surroundings |= {"NO_COLOR": "1", "PYTHONWARNINGS": WARNINGS, **(env or {})}
     read, write = _terminal()
     try:
         process = Process(command, write, cwd=cwd, env=surroundings, fork=fork)
@@ -254,6 +295,7 @@ def start(
     finally:
         process.kill_group()
         process.wait()
+    server.check()
 
 
 def _terminal() -> tuple[int, int]:

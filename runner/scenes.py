@@ -201,7 +201,11 @@ _ALL = [
         not_in_browser=_NO_THREADS,
     ),
     Scene("thread_pool/two_pools", (_TASK,), not_in_browser="it has neither pool"),
-    Scene("def_or_async/never_awaited", (Request("POST", "/mails"),)),
+    Scene(
+        "def_or_async/never_awaited",
+        (Request("POST", "/mails"),),
+        warns="was never awaited",
+    ),
     Scene(
         "def_or_async/back_to_the_loop",
         (_THUMBNAIL,),

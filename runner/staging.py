@@ -30,7 +30,7 @@ from recording.watching import Event, calls, events_in, since
 from runner import process, services
 from runner.clients import exchange, new_client
 from runner.needs import Needs, needs_of, prepare, start_worker
-from runner.process import ROOT, Server, ServerError, free_port, serve
+from runner.process import FAILURES, ROOT, Server, ServerError, free_port, serve
 from runner.services import Service
 
 _LAST = 200.0
@@ -157,6 +157,7 @@ class _Stage:
             service.start()
         else:
             server = self._stack.enter_context(self._starting(name))
+            server.expect(FAILURES)  # which the figure shows
             self._running[name] = server
             self._servers.append((name, server))
         life = Life(name, begin, time.time())

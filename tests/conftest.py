@@ -11,10 +11,10 @@ from playwright.sync_api import Browser
 from button.markup import BUILT
 from runner import Server, serve
 from runner.services import Service
-from tests.copying import copied
 from tests.last_run import here
 from tests.services import new_database, postgresql_url, running, settings_of
 from tests.site.building import CHROMIUM, build, open_browser, serve_static
+from workshop.copying import copied
 from workshop.pictures import of_pages
 
 

@@ -23,7 +23,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,19 @@ from sybil import Document, Example, Region
 from sybil.parsers.markdown.lexers import RawFencedCodeBlockLexer
 
 from runner.needs import Needs, needs_of
-from runner.process import COLOUR, PYTHON, ROOT, Server, free_port, serve, start
-from tests.copying import copied
+from runner.process import (
+    COLOUR,
+    FAILURES,
+    PYTHON,
+    ROOT,
+    Server,
+    free_port,
+    serve,
+    start,
+)
 from tests.services import settings_of
 from theme.example import FENCE
+from workshop.copying import copied
 from workshop.pages import EXAMPLES, target_of
 
 PATIENCE = 30.0
@@ -135,7 +144,7 @@ class Session:
         needs = needs_of(self._example)
         command = (*PYTHON, needs.worker[0], *arguments)
         beside = start(command, env=self._env, ready=needs.ready)
-        self._last, self._seen = self._running.enter_context(beside), 0
+        self._last, self._seen = self._opened(beside), 0
 
     def _start(self, typed: str, shown: list[str]) -> None:
         self._running.close()
@@ -154,7 +163,12 @@ class Session:
             self._example = arguments[0]
             self._prepare(self._example)
             server = serve(*arguments, env=self._env)
-        self.server = self._last = self._running.enter_context(server)
+        self.server = self._last = self._opened(server)
+
+    def _opened(self, starting: AbstractContextManager[Server]) -> Server:
+        server = self._running.enter_context(starting)
+        server.expect(FAILURES)  # of which a page shows what it speaks of
+        return server
 
     def _type(self, typed: str, output: str) -> None:
         here = typed

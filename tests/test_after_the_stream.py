@@ -141,6 +141,7 @@ def test_a_session_keeps_its_connection_until_the_stream_ends(
         serve(target) as server,
         ThreadPoolExecutor(4) as threads,
     ):
+        server.expect("QueuePool limit of size 2")
         answers = list(threads.map(client.get, [f"{server.url}/answer"] * 4))
     assert sorted(answer.status_code for answer in answers) == statuses
     assert {a.text for a in answers if a.status_code == 200} == {

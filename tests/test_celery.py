@@ -75,6 +75,7 @@ def test_a_deadly_job_is_started_again_and_again(app: Server, settings: dict[str
     """A job that kills its process comes back each time. Celery has no limit for that: the job must count."""
     place(app, 1, "deadly")
     with a_worker(settings) as worker:
+        worker.expect("SIGKILL")
         worker.wait_for("order 1 started", nth=4, timeout=60)
 
 

@@ -120,6 +120,7 @@ def test_the_soft_limit_is_an_exception(settings: dict[str, str]):
         serve(TIME_LIMITS, env=settings) as app,
         a_worker(settings, TIME_LIMITS) as worker,
     ):
+        worker.expect("SoftTimeLimitExceeded")
         job = post(app, "/reports/2026")
         worker.wait_for("build_report: 2026 takes too long")
         becomes(app, job, "FAILURE")
@@ -133,6 +134,7 @@ def test_the_hard_limit_ends_the_process(settings: dict[str, str]):
         serve(TIME_LIMITS, env=settings) as app,
         a_worker(settings, TIME_LIMITS) as worker,
     ):
+        worker.expect("TimeLimitExceeded|Hard time limit|SIGKILL")
         job = post(app, "/labels/2026")
         worker.wait_for("ForkPoolWorker-1.*print_labels: 2026 started")
         becomes(app, job, "FAILURE")
@@ -258,6 +260,7 @@ def test_so_does_a_retry_that_waits_longer(settings: dict[str, str], tmp_path: P
         serve("changed:app", env=env) as app,
         a_worker(env | {"VISIBILITY_TIMEOUT": "2"}, "changed:app") as worker,
     ):
+        worker.expect("KeyError")
         post(app, "/reminders/7?seconds=0")
         worker.wait_for("remind: started", nth=3)
 
@@ -328,6 +331,7 @@ def test_a_worker_killed_while_it_sends_leaves_the_row(
             a_beat(settings, tmp_path / "second"),
             a_worker(settings, DUE_ROWS) as second,
         ):
+            second.expect("unregistered task of type 'changed.send_due'")
             second.wait_for("send_due: customer 7")
 
 
@@ -406,6 +410,7 @@ def test_acks_late_alone_loses_what_a_killed_process_ran(
     alone = {'    "task_reject_on_worker_lost": True,\n': ""}
     env = changed(settings, tmp_path, APP, alone)
     with serve("changed:app", env=env) as app, a_worker(env, "changed:app") as worker:
+        worker.expect("SIGKILL")
         job = post(app, "/reports/2026")
         worker.wait_for("2026, page 2$")
         kill_its_process(worker)
@@ -420,6 +425,7 @@ def test_with_reject_on_worker_lost_it_runs_again(
 ):
     """With `task_reject_on_worker_lost` as well, the next process runs it from its beginning."""
     with a_worker(settings) as worker:
+        worker.expect("SIGKILL")
         job = post(app, "/reports/2026")
         worker.wait_for("2026, page 2$")
         kill_its_process(worker)
@@ -432,6 +438,7 @@ def test_acks_late_is_no_retry(settings: dict[str, str], tmp_path: Path):
     fail = {"time.sleep(0.1)": "raise ValueError"}
     env = changed(settings, tmp_path, APP, fail)
     with serve("changed:app", env=env) as app, a_worker(env, "changed:app") as worker:
+        worker.expect("ValueError")
         failed, following = post(app, "/reports/2025"), post(app, "/reports/2026")
         becomes(app, failed, "FAILURE")
         becomes(app, following, "FAILURE")

@@ -44,6 +44,7 @@ def test_a_copy_named_main_runs_alone_in_an_empty_folder_and_has_no_5xx(
     env = kept_in(data) | settings_of(target_of(file), data)
     env |= {"PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(temporary)}
     with serve("main:app", cwd=tmp_path, env=env) as server:
+        server.expect("")  # of what it says, its answers are asked
         assert faults(server.url) == []
         assert client.post(f"{server.url}/nothing-here").status_code == 404
         if "tempfile" in file.read_text():

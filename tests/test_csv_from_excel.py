@@ -124,6 +124,7 @@ def test_the_import_is_one_transaction(app: Server, settings: dict[str, str]):
             " begin select raise(abort, 'the disk is full'); end"
         )
     lines = "".join(f"a{n};Tea;1\n" for n in range(2000))
+    app.expect("the disk is full")
     answer = report(app, f"sku;name;price\n{lines}".encode())
     assert answer["status"] == "failed"
     assert answer["problems"] == ["internal error"]

@@ -46,6 +46,7 @@ def test_the_same_call_in_a_def_task_stops_none():
 def test_a_hidden_async_function_is_never_awaited(function: str):
     """A lambda around an async function, or a plain decorator on it, hides it: the coroutine is never awaited, and there is a warning in place of an error."""
     with serve("examples.def_or_async.never_awaited:app") as server:
+        server.expect("was never awaited")
         answer = client.post(f"{server.url}/mails")
         server.wait_for(f"RuntimeWarning: coroutine '{function}' was never awaited")
         server.stop()
@@ -63,6 +64,7 @@ def test_a_hidden_async_function_is_never_awaited(function: str):
 def test_a_partial_and_a_callable_object_are_awaited():
     """`functools.partial` of an async function, and an object with an async `__call__`, are recognised and awaited."""
     with serve("examples.def_or_async.never_awaited:app") as server:
+        server.expect("was never awaited")
         client.post(f"{server.url}/mails")
         server.wait_for("mail sent to partial")
         server.wait_for("mail sent to object")
@@ -71,6 +73,7 @@ def test_a_partial_and_a_callable_object_are_awaited():
 def test_a_coroutine_in_the_place_of_a_function_fails_after_the_response():
     """`add_task(send_mail(...))` adds a coroutine in the place of a function: `200`, then a `TypeError` in the log."""
     with serve("examples.def_or_async.called_too_early:app") as server:
+        server.expect("was never awaited")
         answer = client.post(f"{server.url}/called")
         server.wait_for("TypeError: the first argument must be callable")
         server.stop()

@@ -295,6 +295,7 @@ def test_RabbitMQ_takes_back_a_delay_longer_than_its_consumer_timeout(tmp_path: 
         with ExitStack() as stack:
             shop_ = Shop("Dramatiq", settings, stack)
             worker = stack.enter_context(shop_.worker())
+            worker.expect("PRECONDITION_FAILED")
             shop_.plan(1, 5)
             worker.wait_for("PRECONDITION_FAILED", nth=2)
             worker.wait_for("remind: order 1")

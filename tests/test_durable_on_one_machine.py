@@ -23,7 +23,7 @@ from tests.copying import changed
 from tests.orders import ask_until, state
 from tests.postgresql import connect
 from tests.services import new_database, postgresql_url, skip_without
-from tests.terminal import python
+from tests.terminal import positions, python
 
 TARGET = "examples.durable_on_one_machine.jobs_table:app"
 Start = Callable[..., AbstractContextManager[Server]]
@@ -187,6 +187,20 @@ def test_a_job_that_kills_its_worker_is_given_up_after_three(
     assert end == {"status": "failed", "attempts": 3, "error": "its worker died"}
 
 
+def test_what_has_been_due_longest_runs_first(start: Start, tmp_path: Path):
+    """Of the jobs that wait, the one that has been due longest runs first, whichever was placed first."""
+    with start() as server, closing(sqlite3.connect(tmp_path / "db")) as database:
+        place(server, 1, "slow")
+        server.wait_for("order 1 started")
+        for number in (2, 3, 4):
+            place(server, number)
+        with database:
+            database.execute("update jobs set due = due - 60 where order_id = 4")
+        server.wait_for("order . done", nth=4)
+        first, second, third = positions(server, "order 4 s", "order 2 s", "order 3 s")
+    assert first < second < third
+
+
 @pytest.mark.slow
 def test_a_database_that_fails_is_tried_again(start: Start, tmp_path: Path):
     """The jobs table is away for a moment. The worker logs that, tries again each second, and runs the next job when the table is back."""
@@ -315,6 +329,7 @@ def test_a_workflow_goes_on_behind_its_last_finished_step(dbos: Start):
 def test_a_step_that_fails_is_tried_three_times(dbos: Start):
     """A step with `retries_allowed` is tried three times, then the workflow is `ERROR`. The cause is in the log only."""
     with dbos() as server:
+        server.expect("refused the connection|exceeded its maximum of 3 retries")
         client.post(f"{server.url}/orders/7/refused")
         server.wait_for("send_receipt: order 7 started", nth=3)
         job = until(server, 7, "ERROR")

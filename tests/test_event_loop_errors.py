@@ -163,6 +163,7 @@ NO_LOOP = "examples.event_loop_errors.no_loop_here:app"
 def test_a_library_that_starts_a_loop_runs_in_a_def_task():
     """A library that calls `asyncio.run` fails in an `async def` task and works in a `def` task."""
     with serve(NO_LOOP) as server:
+        server.expect("coroutine 'ask' was never awaited")
         client.post(f"{server.url}/loop")
         server.wait_for("cannot be called from a running event loop")
         client.post(f"{server.url}/thread")

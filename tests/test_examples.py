@@ -59,19 +59,35 @@ def test_an_example_is_a_small_file_with_a_line_that_says_what_to_watch(
     assert not imported & {"examples", "runner", "tests", "theme"}
 
 
+ORDERS = EXAMPLES / "background_tasks/with_arguments.py"
+LONGEST = {"email": "a" * 242 + "@example.com", "item": "t" * 80}
+FORECASTS = EXAMPLES / "heavy_work/robust_pool.py"
+
+
 @pytest.mark.parametrize(
-    ("body", "where"),
+    ("file", "path", "body", "wrong"),
     [
-        ({"email": "ada", "item": "tea"}, "email"),
-        ({"email": "ada@example.com", "item": ""}, "item"),
-        ({"email": "ada@example.com"}, "item"),
-        ({"email": "a" * 250 + "@example.com", "item": "tea"}, "email"),
+        (ORDERS, "/task", {"email": "ada", "item": "tea"}, "email"),
+        (ORDERS, "/task", {"email": "ada@example.com", "item": ""}, "item"),
+        (ORDERS, "/task", {"email": "ada@example.com"}, "item"),
+        (ORDERS, "/task", LONGEST | {"email": "a" + LONGEST["email"]}, "email"),
+        (ORDERS, "/task", LONGEST | {"item": "t" + LONGEST["item"]}, "item"),
+        (ORDERS, "/task", LONGEST | {"item": "t"}, ""),
+        (ORDERS, "/task", LONGEST, ""),
+        (FORECASTS, "/forecasts/1899", {}, "year"),
+        (FORECASTS, "/forecasts/1900", {}, ""),
+        (FORECASTS, "/forecasts/2100", {}, ""),
+        (FORECASTS, "/forecasts/2101", {}, "year"),
     ],
 )
-def test_bad_input_gets_a_422_that_names_the_field(body: dict[str, str], where: str):
-    with serve("examples.background_tasks.with_arguments:app") as server:
-        response = client.post(f"{server.url}/task", json=body)
-    assert response.status_code == 422
-    [problem] = response.json()["detail"]
-    assert problem["loc"] == ["body", where]
-    assert problem["msg"]
+def test_what_is_out_of_bounds_gets_a_422_that_names_the_field(
+    file: Path, path: str, body: dict[str, str], wrong: str
+):
+    """A check of the example, line by line: what is just within its bounds gets a `202`."""
+    with serve(target_of(file)) as server:
+        response = client.post(f"{server.url}{path}", json=body)
+    assert response.status_code == (422 if wrong else 202)
+    if wrong:
+        [problem] = response.json()["detail"]
+        assert problem["loc"][-1] == wrong
+        assert problem["msg"]

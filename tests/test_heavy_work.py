@@ -6,12 +6,15 @@ import signal
 import socket
 import subprocess
 import sys
+from multiprocessing import active_children
 from statistics import median
 
 import psutil
 import pytest
+from fastapi.testclient import TestClient
 
 from bench.latency import EXAMPLE, NAME, measure
+from examples.heavy_work import robust_pool
 from recording.model import Latencies, Latency, load
 from runner import client, serve
 from tests.terminal import positions
@@ -128,6 +131,14 @@ def test_a_process_that_watches_its_parent_ends_with_a_killed_server():
         process.wait(30)
 
 
+def test_when_the_lifespan_ends_the_process_has_ended():
+    """When the lifespan ends, the pool's process has ended too, as in a test with `TestClient`: nothing waits for the end of Python."""
+    with TestClient(robust_pool.app) as in_process:
+        in_process.post("/forecasts/2020")
+        assert active_children()
+    assert not active_children()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_all_does_not_break_the_computation(number: signal.Signals):
@@ -151,7 +162,7 @@ def test_a_waiting_thread_gets_the_interpreter_after_five_milliseconds():
 def memory_left(name: str) -> float:
     """Which part of the memory that a job took is still there when it is done: about 0 to 1."""
     with serve("examples.heavy_work.memory:app") as server:
-        client.post(f"{server.url}/{name}")
+        assert client.post(f"{server.url}/{name}").status_code == 202
         end = server.wait_for(f"{name}: ").text
         peak = server.wait_for(r"(build_rows|read_pictures): \d+ MB").text
     before, after = map(int, re.findall(r"(\d+) MB", end))

@@ -182,6 +182,7 @@ def test_a_job_that_hangs_is_ended_at_its_limit_and_begun_five_times(
 ):
     """A heartbeat says that the worker lives, not that the job gets on. What hangs is ended at the limit, here a second, and begun again when the lease is over, five times in all. Then it is late, for somebody to look at, and the others go on."""
     with serve(CLAIMS, env=jobs | {"LIMIT": "1", "LEASE": "0.5"}) as server:
+        server.expect("TimeoutError")
         place(server, 1, 60)
         server.wait_for("order-1 started", nth=5)
         hangs = [{"id": 1, "key": "order-1", "attempts": 5}]
@@ -234,6 +235,7 @@ def test_a_pool_that_checks_its_connections_survives_a_restart_of_the_database(
     """PostgreSQL is killed and comes back, and all connections of the pool are dead. The next requests get new ones: without `check` they would get a `500`."""
     postgresql = running("postgresql")
     with serve(CLAIMS, env=jobs) as server:
+        server.expect("OperationalError")  # of a worker
         with server.frozen():  # nobody notices it
             postgresql.kill()
             postgresql.start()
@@ -272,6 +274,7 @@ def test_a_table_that_is_away_is_asked_again_each_second(
         ),
     }[target]
     with serve(target, env=env) as server, connect(env["DATABASE"]) as database:
+        server.expect("UndefinedTable")
         database.execute(f"alter table {table} rename to away")
         first = server.wait_for(logged)
         later = server.wait_for(logged, nth=5)  # of two workers at most

@@ -115,6 +115,7 @@ def test_with_a_limit_the_stream_is_cut():
             server.process.send_signal(SIGTERM)
             with pytest.raises(httpx.RemoteProtocolError):
                 list(chunks)
+        server.wait_for("timeout graceful shutdown exceeded")
         server.wait()
         assert "word 19" not in server.transcript()
 

@@ -115,6 +115,7 @@ def test_a_kill_leaves_what_the_program_has_started(way: str, left: int):
 def test_a_server_that_stops_leaves_its_programs_running(way: str, left: bool):
     """At the limit of `--timeout-graceful-shutdown` the server leaves the programs of `subprocess.run` and `Popen` running. An `async def` task is cancelled, and its `finally` kills the group."""
     with serve(LEFT_BEHIND, "--timeout-graceful-shutdown", "0") as server:
+        server.expect("timeout graceful shutdown exceeded")
         client.post(f"{server.url}/{way}")
         with started(server, 2) as found:
             end(server, SIGTERM)
@@ -197,6 +198,7 @@ def test_each_cell_of_the_table(row: str, column: str, text: str):
     """Each cell of the table: a server of its own, the thread at work, the signal sent, and what was printed until the process had ended."""
     options = ("--timeout-graceful-shutdown", "1") if row == LIMITED else ()
     with serve(OWN_THREADS, *options) as server:
+        server.expect("CancelledError")  # of uvicorn, after a second Ctrl-C
         seconds = 2 if text == "done" else 30  # not by a hair
         client.post(f"{server.url}/{COLUMNS[column]}/{seconds}")
         server.wait_for("work: started")

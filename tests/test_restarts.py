@@ -167,6 +167,7 @@ def test_each_cell_of_the_table(row: str, column: str, text: str, tmp_path: Path
     """Each cell of the table: a server of its own, the work begun, the signal sent, and what was printed until the process had ended."""
     how = ROWS[row]
     with how.start(tmp_path) if how.needs_folder else how.start() as server:
+        server.expect("CancelledError|graceful shutdown exceeded|was sent SIGKILL")
         server.wait_for("Application startup complete", nth=how.workers)
         seconds = how.seconds if text == "done" else 30  # not by a hair
         client.post(f"{server.url}/{column}/{seconds}")
@@ -249,6 +250,7 @@ def test_the_lifespan_ends_unless_the_server_is_forced_or_killed():
     """The lifespan ends after the tasks; after a second `SIGINT` it is skipped."""
     for numbers in ([SIGINT], [SIGINT, SIGINT]):
         with uvicorn() as server:
+            server.expect("CancelledError")
             client.post(f"{server.url}/def/2")
             signals(*numbers)(server, Path())
             said = [line.text for line in server.lines]
@@ -259,6 +261,7 @@ def test_the_lifespan_ends_unless_the_server_is_forced_or_killed():
 def test_at_the_limit_the_lifespan_ends_while_a_def_task_still_works():
     """At the limit of `--timeout-graceful-shutdown` the lifespan ends while a `def` task still works, and closes under it what it opened."""
     with limited() as server:
+        server.expect("graceful shutdown exceeded")
         client.post(f"{server.url}/def/2.5")
         server.stop(SIGINT)  # which waits for the thread
         closed, done = positions(server, "lifespan: ended", "work: done")

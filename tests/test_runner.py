@@ -89,7 +89,7 @@ def test_waiting_for_a_line_that_does_not_come_shows_what_came_instead():
 
 
 FINDS = """
-import asyncio, gc, json, multiprocessing, os, resource, signal, sys, threading, warnings
+import asyncio, gc, json, multiprocessing, os, pathlib, resource, signal, sys, threading, warnings
 
 def found():
     main = sys.modules["__main__"]
@@ -115,7 +115,7 @@ def found():
         "loop": str(type(asyncio.get_running_loop())),
         "writes bytecode": not sys.dont_write_bytecode,
         "modules": sorted(sys.modules),
-        "command line": open("/proc/self/cmdline").read().split("\\0"),
+        "command line": pathlib.Path("/proc/self/cmdline").read_text().split("\\0"),
     }
 
 async def app(scope, receive, send):

@@ -294,6 +294,22 @@ def test_a_job_without_an_id_is_added_at_each_start(tmp_path: Path):
             server.stop()
 
 
+def test_the_scheduler_ends_with_the_lifespan(tmp_path: Path):
+    """After `shutdown()` the scheduler's thread has ended. Without it, it would run jobs for as long as the process lives: in a test with `TestClient`, through the tests after it."""
+    script = (
+        "import threading; from fastapi.testclient import TestClient\n"
+        "from examples.schedules.job_store import app\n"
+        "def run(): return any(t.name == 'APScheduler' for t in threading.enumerate())\n"
+        "with TestClient(app): print(f'scheduler runs: {run()}')\n"
+        "print(f'scheduler runs: {run()}')"
+    )
+    command = (sys.executable, "-c", script)
+    with start(command, env=settings_of(STORE, tmp_path), ready=None) as process:
+        process.wait()
+        said = [x.text for x in process.lines if x.text.startswith("scheduler")]
+    assert said == ["scheduler runs: True", "scheduler runs: False"]
+
+
 @pytest.mark.slow
 def test_an_id_alone_is_a_conflict_at_the_second_start(tmp_path: Path):
     """With an `id` and without `replace_existing` the second start fails with `ConflictingIdError`."""

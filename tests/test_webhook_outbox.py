@@ -175,6 +175,7 @@ def test_order_and_event_are_there_together_or_neither(
     """Where no event can be written there is no order either: the client gets a `500`, and orders again."""
     with start("/a") as server, closing(sqlite3.connect(database)) as db:
         db.execute("alter table events rename to away")
+        server.expect("no such table: events")
         answer = client.post(f"{server.url}/orders/tea")
         orders = rows(database, "select count(*) from orders")
         db.execute("alter table away rename to events")
@@ -484,6 +485,7 @@ def test_a_database_that_fails_ends_no_loop(
         start("/hangs", timeout=1) as server,
         closing(sqlite3.connect(database)) as db,
     ):
+        server.expect("no such table: events")
         event = order(server)
         receivers.wait_for("/hangs")
         db.execute("alter table events rename to away")

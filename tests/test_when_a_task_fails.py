@@ -69,6 +69,7 @@ def test_a_task_that_raises_breaks_another_request_on_its_connection(parser: str
         accepted = pool.post("/orders")
         with pytest.raises(httpx.RemoteProtocolError, match="disconnected"):
             pool.get("/report")
+        server.wait_for("^ConnectionError: the mail server refused the connection$")
     assert accepted.status_code == 200
 
 
@@ -93,6 +94,7 @@ def test_it_did_so_in_older_versions_too():
         pool.post("/orders")
         with pytest.raises(httpx.RemoteProtocolError, match="disconnected"):
             pool.get("/report")
+        server.wait_for("^ConnectionError: the mail server refused the connection$")
 
 
 def test_a_wrapper_that_logs_keeps_the_connection():
@@ -201,6 +203,7 @@ def test_what_is_logged_as_an_exception_reaches_sentry_with_its_request():
         with serve(target, env=dsn) as server:
             client.post(f"{server.url}/orders")
             envelope = received.get(timeout=30)
+            server.wait_for("background task send_receipt failed")
         sentry.shutdown()
     event = json.loads(envelope.splitlines()[2])
     [exception] = event["exception"]["values"]
@@ -232,6 +235,7 @@ def test_a_cancellation_is_no_exception(path: str, status: str, tmp_path: Path):
         client.post(server.url + path)
         server.wait_for("build_report: started")
         server.stop()
+        server.wait_for("timeout graceful shutdown exceeded", nth=2)
     assert row.read_text() == status
 
 

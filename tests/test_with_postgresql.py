@@ -114,6 +114,7 @@ def test_a_job_that_fails_is_tried_again_and_then_failed(app: Server, database: 
     """A job that raises runs three times here, `max_attempts` and once more, then it is `failed`."""
     job = place(app, 1, "refused").json()["job"]
     with a_worker(database) as worker:
+        worker.expect("refused the connection")
         worker.wait_for("send_receipt: order 1 started", nth=3, timeout=30)
         worker.stop()
     end = state(app, job)
@@ -174,6 +175,7 @@ def test_the_worker_ends_when_postgresql_goes_away(database: str):
     """When PostgreSQL is killed the worker ends, and does not come back by itself."""
     postgresql = running("postgresql")
     with a_worker(database) as worker:
+        worker.expect("ConnectorException")
         postgresql.kill()
         worker.wait(30)
     postgresql.start()

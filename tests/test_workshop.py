@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.copying import copied
+from workshop.copying import copied
 from workshop.mistakes import TO_DO
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ class Order(BaseModel):
     item: Annotated[str, Field(min_length=1, max_length=80)]
 
 
-def send_receipt(email: str, item: str, copies: int = 1) -> None:
+def send_receipt(email: str, item: str, copies: int) -> None:
     time.sleep(0.5)  # stands in for a slow mail server
     print(f"receipt for {item!r} to {email}, copies: {copies}")
 

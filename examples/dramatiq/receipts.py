@@ -6,7 +6,7 @@ from typing import Annotated
 
 import dramatiq
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
-from dramatiq.errors import ConnectionError as BrokerDown
+from dramatiq.errors import BrokerConnectionError
 from fastapi import FastAPI, HTTPException, Path
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
@@ -35,5 +35,5 @@ app = FastAPI()
 def create_order(order_id: RowId, item: str) -> dict[str, str]:
     try:
         return {"job": send_receipt.send(order_id, item).message_id}
-    except (BrokerDown, AMQPConnectorException):
+    except (BrokerConnectionError, AMQPConnectorException):
         raise HTTPException(503, "Orders cannot be taken right now.") from None

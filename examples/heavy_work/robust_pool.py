@@ -34,7 +34,7 @@ def create_pool() -> ProcessPoolExecutor:
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.pool = create_pool()
     yield
-    app.state.pool.shutdown(cancel_futures=True)
+    app.state.pool.shutdown()
 
 
 app = FastAPI(lifespan=lifespan)

@@ -41,6 +41,7 @@ def test_a_loop_that_is_awaited_in_the_lifespan_keeps_the_app_from_starting():
 def test_a_round_that_fails_is_logged_and_the_next_one_follows():
     """A round that raises is logged, and the next one runs."""
     with serve(REFRESH) as server:
+        server.wait_for("a round failed")
         server.wait_for("round 3: done")
         printed = server.transcript()
         rounds = client.get(f"{server.url}/rounds").json()
@@ -144,6 +145,7 @@ def test_the_consumer_comes_back_when_RabbitMQ_does(rabbitmq: Service):
         server.wait_for("consume: listens")
         send(rabbitmq, "tea")
         server.wait_for("send_receipt: tea done")
+        server.expect("AMQPConnectionError")
         rabbitmq.kill()
         server.wait_for("the broker has gone")
         assert client.get(f"{server.url}/ping").json() == "pong"

@@ -5,9 +5,9 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,15 +17,16 @@ import aio_pika
 import httpx
 import pytest
 import yaml
+from pamqp.common import FieldTable
 from sqlalchemy import NullPool, create_engine, text
 from taskiq import AsyncBroker
 from taskiq_aio_pika import AioPikaBroker, Queue
 
 from bench.trial import Receipts
-from examples.many_machines.tasks import AT_LEAST_ONCE, RABBITMQ
+from examples.many_machines.tasks import RABBITMQ
 from runner import Server, ServerError, client, new_client, serve, services
 from runner.needs import NEEDS, start_worker
-from runner.process import PYTHON, ROOT, free_port, start
+from runner.process import FAILURES, PYTHON, ROOT, free_port, start
 from runner.services import Service
 from tests.load import AT_ONCE
 from tests.orders import ask_until
@@ -45,11 +46,16 @@ def worker(settings: dict[str, str]) -> Process:
     return partial(a_worker, settings)
 
 
+@contextmanager
 def a_worker(
     settings: dict[str, str], processes: int = 1, **more: str
-) -> AbstractContextManager[Server]:
+) -> Iterator[Server]:
+    """Run a worker, which may be quicker than the commit."""
     options = ("--workers", str(processes))
-    return start_worker(NEEDS["many_machines"], APP, settings | more, *options)
+    needs = NEEDS["many_machines"]
+    with start_worker(needs, APP, settings | more, *options) as worker:
+        worker.expect("order [0-9]+ is not committed yet, or never")
+        yield worker
 
 
 def place(server: Server, number: int, item: str = "tea") -> httpx.Response:
@@ -113,6 +119,7 @@ def test_a_job_that_fails_is_tried_again_later_and_later_and_given_up(
 ):
     """A job that raises runs three times, each time after a longer wait; then its order says `failed`, and why."""
     with worker() as second:
+        second.expect("the mail server refused")
         place(app, 1, "refused")
         times = [second.wait_for("order 1 started", nth=n).time for n in (1, 2, 3)]
         end = until(app, 1, "failed")
@@ -151,6 +158,7 @@ def test_without_rabbitmq_a_503_in_bounded_time_and_nothing_half_done(
     rabbitmq: Service, app: Server, worker: Process
 ):
     """RabbitMQ killed, or frozen so that it accepts and never answers: the client gets `503` with `Retry-After` within four seconds, and there is no order. Back with its data, RabbitMQ gets orders from the same app and gives all jobs to the same worker. Nothing was restarted."""
+    app.expect("AMQPConnectionError")
     assert place(app, 1).status_code == 202
     with rabbitmq.frozen():
         asked = time.monotonic()
@@ -158,6 +166,7 @@ def test_without_rabbitmq_a_503_in_bounded_time_and_nothing_half_done(
         assert time.monotonic() - asked < 4
         assert client.get(f"{app.url}/health").status_code == 503
     with worker() as second:
+        second.expect(FAILURES)  # RabbitMQ is not there
         second.wait_for("order 1 done")
         rabbitmq.kill()
         asked = time.monotonic()
@@ -232,6 +241,7 @@ def test_a_worker_that_is_cut_off_loses_its_jobs_to_the_other(
     with proxy(rabbitmq.port) as between:
         url = rabbitmq_url(rabbitmq, between.port) + "?heartbeat=2"
         with worker(RABBITMQ=url) as far:
+            far.expect(FAILURES)  # it is cut off
             place(app, 1, "slow")
             far.wait_for("order 1 started")
             between.open.clear()
@@ -284,15 +294,19 @@ def test_1000_jobs_and_every_kill_lose_none(
         with serve(APP, env=settings) as app, a_worker(settings) as first:
             current.append(app)
             lives.append(first)
+            for server in (app, first):
+                server.expect(FAILURES)
             answers = [clients.submit(clients.insist, n) for n in range(1, 1001)]
             first.wait_for("receipt: order .* done", nth=100, timeout=60)
             first.kill()
             with a_worker(settings) as second:
                 lives.append(second)
+                second.expect(FAILURES)
                 second.wait_for("receipt: order .* done", nth=100, timeout=60)
                 app.kill()
                 with serve(APP, env=settings) as again:
                     current.append(again)
+                    again.expect(FAILURES)
                     second.wait_for("receipt: order .* done", nth=200, timeout=60)
                     rabbitmq.kill()
         assert len(receipts.said(lives, "done")) < 1000
@@ -300,6 +314,7 @@ def test_1000_jobs_and_every_kill_lose_none(
         with serve(APP, env=settings) as app, a_worker(settings) as third:
             current.append(app)
             lives.append(third)
+            app.expect(FAILURES)
             for answer in answers:
                 answer.result()
             wait_for_sent(postgresql, 1000)
@@ -361,8 +376,12 @@ def test_a_job_that_the_worker_does_not_know_is_gone(
 
 def ignorant() -> AsyncBroker:
     """The broker of a worker that was deployed before its tasks."""
-    limit = {"x-delivery-limit": 3}
-    queue = Queue(name="receipts", arguments=limit | AT_LEAST_ONCE)
+    declared: FieldTable = {  # RabbitMQ refuses any other
+        "x-delivery-limit": 3,
+        "x-dead-letter-strategy": "at-least-once",
+        "x-overflow": "reject-publish",
+    }
+    queue = Queue(name="receipts", arguments=declared)
     dead = Queue(name="receipts.dead")
     return AioPikaBroker(
         os.environ["RABBITMQ"], task_queues=[queue], dead_letter_queue=dead
@@ -382,6 +401,7 @@ def test_without_rabbitmq_no_app_starts_and_a_worker_tries_again(
     again = "is dead. Scheduling reload"
     needs = replace(NEEDS["many_machines"], ready=again)
     with start_worker(needs, APP, settings | nobody, "--workers", "1") as worker:
+        worker.expect("AMQPConnectionError")
         worker.wait_for(again, nth=2, timeout=30)
 
 

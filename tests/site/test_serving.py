@@ -15,7 +15,7 @@ import pytest
 
 from runner import Server, client
 from runner.process import free_port, start
-from tests.copying import copied
+from workshop.copying import copied
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
