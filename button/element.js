@@ -1,6 +1,6 @@
 // What runs code in the reader's browser: one worker serves the whole page.
 // <run-scene> runs the example above it.
-let worker, running
+let worker, running, loaded
 
 export const make = (tag, options, ...children) => {
   const element = Object.assign(document.createElement(tag), options)
@@ -28,6 +28,7 @@ export class Running extends HTMLElement {
     this.run = button("Run", () => this.start(), "run")
     this.halt = button("Stop", () => this.stop("Stopped."))
     this.halt.hidden = true
+    this.run.addEventListener("pointerenter", () => this.worker.postMessage({ does: "load" }), { once: true })
     this.status = make("p")
     this.status.setAttribute("role", "status")
     this.append(make("div", { className: "buttons" }, this.run, this.halt, ...more), this.status)
@@ -37,16 +38,16 @@ export class Running extends HTMLElement {
 
   disconnectedCallback() { if (running === this) this.stop("") }
 
-  // Have the worker do something. It is loaded first, at the first time.
+  get worker() { return worker ??= new Worker(new URL("worker.js", import.meta.url), { type: "module" }) }
+  get idle() { return worker && !running }
+
+  // Have the worker do something. Python is loaded first, if it was not when the pointer came to the button.
   ask(message) {
-    if (!worker) this.status.textContent = `Loading Python (${this.getAttribute("megabytes")} MB, once)…`
-    worker ??= new Worker(new URL("worker.js", import.meta.url), { type: "module" })
-    worker.onmessage = ({ data }) => this[`on${data.type[0].toUpperCase()}${data.type.slice(1)}`](data)
+    if (!loaded) this.status.textContent = `Loading Python (${this.getAttribute("megabytes")} MB, once)…`
+    this.worker.onmessage = ({ data }) => this[`on${data.type[0].toUpperCase()}${data.type.slice(1)}`](data)
     worker.onerror = () => this.onUnavailable({ text: "the worker did not start" })
     worker.postMessage(message)
   }
-
-  get idle() { return worker && !running }
 
   start() {
     running?.stop("Stopped: another example was started.")
@@ -65,7 +66,7 @@ export class Running extends HTMLElement {
 
   stop(words) {
     worker.terminate()
-    worker = undefined
+    worker = loaded = undefined
     this.end(words)
   }
 
@@ -79,6 +80,7 @@ export class Running extends HTMLElement {
   // What the worker posts.
   onStatus({ text }) { this.status.textContent = text }
   onHints() {}
+  onLoaded() { loaded = true }
   onOutput({ text }) { this.output.append(`${text}\n`) }
   onFigure({ svg }) { this.figure.innerHTML = svg }
   onDone({ run }) {

@@ -1,5 +1,5 @@
-// Python in a Web Worker. Is asked to "run" code with requests, to "check" code, or for requests as
-// a "shell" script; posts what browser.py posts, and "status".
+// Python in a Web Worker. Is asked to "load" it, to "run" code with requests, to "check" code, or for
+// requests as a "shell" script; posts what browser.py posts, "status" and "loaded".
 const base = new URL("./", import.meta.url)
 const status = text => postMessage({ type: "status", text })
 
@@ -27,6 +27,8 @@ onmessage = async ({ data: { does, code, requests } }) => {
     loading = undefined
     return postMessage({ type: "unavailable", text: String(error.message ?? error).trim().split("\n").at(-1) })
   }
+  postMessage({ type: "loaded" })
+  if (does === "load") return
   if (does === "check") return python.check(code, post)
   if (does === "shell") return python.shell(requests, post)
   status("Running…")

@@ -92,6 +92,21 @@ def test_without_the_network_it_says_so_and_another_click_loads_what_is_missing(
     assert len(run(page, element).calls) == 1
 
 
+def test_the_pointer_at_the_button_begins_what_the_click_waits_for(
+    page: Page, responses: list[Response]
+):
+    """Python is loaded when the pointer comes to Run, and not again by the click."""
+    load_page(page, f"/{START}/")  # forgets Python
+    before = len(responses)
+    element = scene(page, "background_tasks/first_task")
+    with page.expect_response("**/env.zip"):
+        element.get_by_role("button", name="Run", exact=True).hover()
+    assert not element.get_by_role("region").count()
+    run(page, element)
+    names_ = [Path(response.url).name for response in responses[before:]]
+    assert names_.count("worker.js") == 1
+
+
 def test_the_first_click_loads_little(page: Page, responses: list[Response]):
     run(page, scene(page, "background_tasks/first_task"))
     paths = {response.url.partition("/assets/run/")[2] for response in responses} - {""}
