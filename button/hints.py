@@ -172,7 +172,7 @@ def coroutine_thrown_away(file: File) -> Found:
             yield node, name_of(node.value)
 
 
-@_rule(_NEVER_AWAITED, "{} fails after the response, as add_task gives it: {}.")
+@_rule(_NEVER_AWAITED, "{} cannot be called so, and fails after the response: {}.")
 def wrong_arguments(file: File) -> Found:
     for add, _, error in _given_too_little_or_too_much(file):
         if error:
@@ -744,9 +744,9 @@ def _lacking(file: File, found: Callable[[str], bool]) -> Iterator[tuple[ast.AST
         for part in own(node.body)
     }
     for node in file.nodes:
-        if node in file.unread or node in tried:
+        if node in file.unread:
             continue
-        for name in _imported(node):
+        for name in _imported(node) if node not in tried else ():
             package = _NEEDS.get(name, name.partition(".")[0])
             if name.startswith("."):
                 yield node, f"{name} is in another file: there is only this one."

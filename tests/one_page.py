@@ -18,6 +18,7 @@ _KINDS = {
     "test_code": "format, types, imports",
     "test_pages": "what reading finds",
     "test_examples": "examples",
+    "test_hints": "hints at mistakes",
     "test_recordings": "recordings",
     "test_published": "published",
     "test_links": "links",

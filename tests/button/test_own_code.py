@@ -127,6 +127,44 @@ def test_what_cannot_run_here_is_named_before_it_fails(page: Page, playground: L
     printed(playground, "ModuleNotFoundError")
 
 
+ASKED = {
+    "threading.Thread": "threading.Thread(target=print).start()",
+    "threading.Timer": "threading.Timer(0, print).start()",
+    "concurrent.futures.ThreadPoolExecutor": "concurrent.futures.ThreadPoolExecutor().submit(print)",
+    "concurrent.futures.ProcessPoolExecutor": "concurrent.futures.ProcessPoolExecutor().submit(print)",
+    "subprocess.run": "subprocess.run(['ls'])",
+    "os.popen": "os.popen('ls')",
+    "os.fork": "os.fork()",
+    "socket.create_server": "socket.create_server(('127.0.0.1', 0))",
+    "urllib.request.urlopen": "urllib.request.urlopen('http://127.0.0.1:9/')",
+    "signal.alarm": "signal.alarm(1)",
+    "anyio.from_thread.run": "anyio.from_thread.run(anyio.sleep, 0)",
+    "asyncio.create_subprocess_exec": "asyncio.run(asyncio.create_subprocess_exec('ls'))",
+    "asyncio.open_connection": "asyncio.run(asyncio.open_connection('127.0.0.1', 9))",
+    "asyncio.start_server": "asyncio.run(asyncio.start_server(print, '127.0.0.1', 0))",
+}
+"""What limits name, and the code that asks for it."""
+
+
+def test_what_is_said_to_be_missing_fails(page: Page, playground: Locator):
+    load_page(page, "/playground/")
+    tried = "".join(
+        f"try:\n    {code}\nexcept BaseException as error:\n"
+        f"    print('{name}:', type(error).__name__)\n"
+        for name, code in ASKED.items()
+    )
+    modules = "asyncio, concurrent.futures, os, signal, socket, subprocess, threading"
+    head = f"import {modules}, urllib.request\nimport anyio.from_thread\n"
+    write(playground, head + tried + FIRST)
+    press(playground, "Run")
+    status(playground, "Finished")
+    output = playground.get_by_role("region").inner_text().splitlines()
+    failed = {line.partition(":")[0] for line in output if "Error" in line}
+    assert failed >= ASKED.keys()
+    named = {hint.split()[2].rstrip(":") for hint in hints(playground)}
+    assert named >= ASKED.keys()
+
+
 def test_hints_follow_what_is_typed(page: Page, playground: Locator):
     """Once Python is there they come and go while the reader writes."""
     write(playground, WRONG)

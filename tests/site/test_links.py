@@ -5,6 +5,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
 
+from button.hints import RULES
 from tests.site.addresses import PUBLISHED
 from workshop.mistakes import anchors
 from workshop.pages import DOCS, PAGES
@@ -47,3 +48,10 @@ def test_reading_a_page_finds_the_ids_that_it_has_when_built(pages, name: str):
 def test_every_id_of_a_page_is_there_once(pages, name: str):
     ids = [tag["id"] for tag in pages[name].soup.find_all(id=True)]
     assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("name", sorted({rule.page.split("/#")[0] for rule in RULES}))
+def test_what_a_hint_leads_to_is_there(pages, name: str):
+    for rule in RULES:
+        page, anchor = rule.page.split("/#")
+        assert page != name or anchor in pages[name].ids
