@@ -180,7 +180,7 @@ def test_requests_that_mean_nothing_are_named(page: Page, playground: Locator):
 
 
 def test_a_link_brings_back_code_and_requests(page: Page, playground: Locator):
-    """With four kilobytes of code, what is not ASCII in it; nothing runs until Run is pressed."""
+    """A link brings back code and requests, also four kilobytes that are not all ASCII. Nothing runs until *Run* is pressed."""
     code = MANY + "print('Grüße')\n"
     write(playground, code, "GET /ü\nsleep 1")
     press(playground, "Copy link")
@@ -210,7 +210,7 @@ def test_a_link_brings_back_code_and_requests(page: Page, playground: Locator):
     ids=["script", "html", "quoted", "list", "object", "bomb", "long", "no-deflate"],
 )
 def test_a_hostile_link_only_shows_text(page: Page, playground: Locator, address: str):
-    """Scripts in the code, in the requests or in the fragment, a megabyte of anything: it is text, or nothing is shown, and nothing runs."""
+    """Of a hostile link, with a script in its code, its requests or elsewhere, or a megabyte of anything, text is shown or nothing; nothing runs."""
     page.goto("/conclusion/")
     page.goto(address)
     status(playground, "link")

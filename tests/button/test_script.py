@@ -114,7 +114,7 @@ def test_what_a_scene_is_written_as_is_what_it_sends(name: str):
 
 @pytest.mark.slow
 def test_the_shell_script_sends_the_same_to_a_server(tmp_path: Path):
-    """Run by `sh` with a real curl: the second request waits for the first one's answer, and the script for both."""
+    """Run by `sh` with a real curl, the script sends the same to a server."""
     if shutil.which("curl") is None:
         pytest.skip("needs curl (Debian: apt install curl)")
     order = """{"email": "ada@example.com", "item": "it's tea"}"""
