@@ -61,6 +61,7 @@ def test_a_killed_workers_jobs_run_again_after_the_timeout_and_ten_seconds(
 def test_the_worker_ends_when_redis_goes_away(settings: dict[str, str], redis: Service):
     """When Redis is killed the worker ends with an error, and does not come back by itself."""
     with a_worker(settings) as worker:
+        worker.expect("ConnectionError")
         redis.kill()
         assert worker.wait(30) != 0
 

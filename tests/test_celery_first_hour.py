@@ -136,7 +136,7 @@ def test_an_unregistered_job_is_thrown_away(app: Server, settings: dict[str, str
     with a_worker(settings) as worker:
         post(app, "/orders/milk")
         worker.wait_for("send_receipt: milk done")
-        assert not printed(worker, "tea")
+        assert not printed(worker, "receipt: tea")
 
 
 def test_without_a_result_backend_its_state_stays_pending(
@@ -378,6 +378,7 @@ def test_get_in_a_task_is_refused(settings: dict[str, str], tmp_path: Path):
     wait = {"time.sleep(2)": "send_receipt.delay(order_id).get()"}
     env = changed(settings, tmp_path, APP, wait)
     with serve("changed:app", env=env) as app, a_worker(env, "changed:app") as worker:
+        worker.expect("Never call result.get")
         post(app, "/orders/tea")
         worker.wait_for(r"RuntimeError: Never call result.get\(\) within a task!")
         becomes(app, 1, "FAILURE")

@@ -40,6 +40,7 @@ def test_a_job_that_fails_is_tried_three_times(app: Server, settings: dict[str, 
     """With `Retry(max=2)` a job that raises runs three times; then it is `failed`, with its traceback."""
     job = place(app, 1, "refused").json()["job"]
     with a_worker(settings) as worker:
+        worker.expect("refused the connection")
         worker.wait_for("order 1 started", nth=3, timeout=30)
         place(app, 2)
         worker.wait_for("order 2 done")

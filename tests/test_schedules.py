@@ -212,6 +212,7 @@ def test_the_old_container_leads_until_it_ends(tmp_path: Path):
     """A rolling deploy: two workers of the new version start beside two of the old. None of them refreshes a price until the old one has ended, and then one does."""
     env = settings_of(LEADER, tmp_path)
     with serve(LEADER, "--workers", "2", env=env) as old:
+        old.expect("CancelledError")  # of the job that runs when it ends
         old.wait_for("refresh_prices")
         with serve(LEADER, "--workers", "2", env=env) as new:
             assert client.get(f"{new.url}/ping").status_code == 200
