@@ -102,8 +102,7 @@ class Scene:
     module: str = ""
     """What is run in place of the example's module: the same with other settings."""
     jobs: tuple[str, ...] = ()
-    """The functions of a scene of several that are shown; empty: what a queue was given.
-    ``add_points(2)`` is shown with the third of its arguments only."""
+    """The functions of a scene of several that are shown; empty: what a queue was given."""
     varies: tuple[str, ...] = ()
     """Jobs of which chance decides how often they run, such as ``send_receipt(2)``."""
     warns: str = ""

@@ -103,12 +103,6 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def _named_by(job: str) -> tuple[str, int | None]:
-    """A function of `Scene.jobs`, and the number of the argument that names its job."""
-    function, _, number = job.rstrip(")").partition("(")
-    return function, int(number) if number else None
-
-
 class _Stage:
     """The processes of a scene, and what was done to them."""
 
@@ -136,7 +130,6 @@ class _Stage:
         """Processes that have ended by themselves in the middle of a job, and when."""
         self._lives: list[Life] = []
         self._freezes: list[Future[Freeze]] = []
-        self._named_by = dict(_named_by(job) for job in scene.jobs)
         self._threads = stack.enter_context(ThreadPoolExecutor(50))
         self._queue = QUEUES.get(self._needs.service, "")
         if place.service:
@@ -284,7 +277,7 @@ class _Stage:
     def _shown(self, seen: list[Event]) -> list[Event]:
         """All but the starts of calls that the figure leaves out."""
         queued = {event.job for event in seen if event.kind == "queued"}
-        jobs = self._named_by
+        jobs = self._scene.jobs
         return [
             event
             for event in seen
@@ -294,14 +287,7 @@ class _Stage:
 
     def seen(self) -> list[Event]:
         """What has happened so far in all processes."""
-        return [
-            replace(
-                event, job=f"{event.function}({event.job[:-1].split(', ')[number]})"
-            )
-            if (number := self._named_by.get(event.function)) is not None
-            else event
-            for event in events_in(self._events)
-        ]
+        return events_in(self._events)
 
     def _told(self, pattern: str) -> int:
         lines = [
