@@ -24,7 +24,7 @@ from types import MappingProxyType
 from markdown import Markdown
 
 from theme.fences import Missing, fence, nearest
-from theme.source import definitions, highlighted
+from theme.source import LANGUAGES, definitions, highlighted, language_of
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -109,7 +109,7 @@ def _read(path: str) -> str:
         files = (
             f.relative_to(EXAMPLES).as_posix()
             for f in EXAMPLES.rglob("*.*")
-            if f.suffix in (".py", ".yaml")
+            if f.suffix in LANGUAGES
         )
         raise Missing(
             f"there is no examples/{path}", nearest(path, files) or "write it"
@@ -151,9 +151,8 @@ def _block(
 
     `shown` and `added` are lines counted from 1; `removed` are lines that stood before one.
     """
-    language = "python" if path.endswith(".py") else "yaml"
     title = f"examples/{path}"
-    block = highlighted(source, language, title, md)
+    block = highlighted(source, language_of(path), title, md)
     block = block.replace(title, re.sub("([/_])", r"\1<wbr>", title), 1)
     head, code, tail = re.split(r"(?<=<code>)|(?=</code>)", block)
     lines = [f"{line}\n" for line in code.splitlines()]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from recording.model import Bench, Latencies, Recording
 from theme import chart, example, outcomes, proof, versions
 from theme.fences import recorded
+from theme.source import language_of
 from theme.timeline import story
 
 _FENCE = re.compile(r"^```(\w+)\n(.*?)\n```$", re.DOTALL | re.MULTILINE)
@@ -85,8 +86,7 @@ def _moved(page: str, link: str) -> str:
 
 def _example(text: str) -> str:
     path, source, _ = example.parts(text)
-    language = "python" if path.endswith(".py") else "yaml"
-    return _block(f'{language} title="examples/{path}"', source)
+    return _block(f'{language_of(path)} title="examples/{path}"', source)
 
 
 def _change(text: str) -> str:

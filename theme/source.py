@@ -1,13 +1,22 @@
-"""Python code on a page: where its names are defined, and how it is coloured."""
+"""Code on a page: where its names are defined, and how it is coloured."""
 
 import ast
 import re
 from functools import lru_cache
+from pathlib import PurePosixPath
 
 from markdown import Markdown
 
 _COLOURLESS = re.compile(r'<span class="(?:n|w|p|o)">([^<]*)</span>')
 """A name, a space, a bracket or an operator: what has the colour of the text."""
+
+LANGUAGES = {".py": "python", ".toml": "toml", ".yaml": "yaml"}
+"""What a page shows of ``examples/``, by the ending of a file."""
+
+
+def language_of(path: str) -> str:
+    """The language of a file below ``examples/``."""
+    return LANGUAGES[PurePosixPath(path).suffix]
 
 
 def highlighted(code: str, language: str, title: str, md: Markdown) -> str:

@@ -9,6 +9,7 @@ import pytest
 from tests.site.addresses import PUBLISHED
 from tests.site.built import Page
 from theme.plain import address, plain
+from theme.source import LANGUAGES
 from workshop.mistakes import anchors
 from workshop.pages import DOCS, PAGES, front_matter, nav
 
@@ -82,7 +83,7 @@ def test_nothing_of_html_or_of_this_projects_fences_is_left(site: Path, name: st
     prose = re.sub(r"`[^`\n]*`", "", FENCE.sub("", text))
     assert not re.search(r"</?[a-z][^>]*>|^///|^!!!|^```|\{[#:.]", prose, re.MULTILINE)
     for fence in re.findall(r"^```(\w+)", text, re.MULTILINE):
-        assert fence in ("python", "yaml", "console", "diff")
+        assert fence in ("console", "diff", *LANGUAGES.values())
 
 
 @every_page

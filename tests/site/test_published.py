@@ -9,6 +9,7 @@ import pytest
 from runner.process import ROOT
 from runner.scenes import SCENES
 from tests.site.built import Page
+from theme.source import LANGUAGES
 from workshop.pages import EXAMPLES, PAGES, TESTS, claims_of, page_of
 
 every_page = pytest.mark.parametrize("name", [*PAGES, "404"])
@@ -16,7 +17,7 @@ every_page = pytest.mark.parametrize("name", [*PAGES, "404"])
 FILES = sorted(
     file
     for file in EXAMPLES.rglob("*.*")
-    if file.suffix in (".py", ".yaml") and file.name != "__init__.py"
+    if file.suffix in LANGUAGES and file.name != "__init__.py"
 )
 SOURCES = {
     file: file.read_text().splitlines()
@@ -39,7 +40,7 @@ def is_a_run_of_lines_of(code: str, file: Path) -> bool:
 @every_page
 def test_every_block_is_python_from_a_tested_file_or_a_session(pages, name: str):
     for block in pages[name].blocks:
-        assert block.language in ("python", "console", "yaml"), block
+        assert block.language in ("console", *LANGUAGES.values()), block
         if block.language != "console":
             for part in block.text.strip("\n").split("\n\n\n"):
                 assert part.strip(), "an empty block"
