@@ -40,6 +40,9 @@ COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _BEGIN, _END = 3, 5
 """Lines of a complaint that are shown."""
 
+_NAMED = re.compile(r"(?:\S+: )?((?:\w+\.)*[A-Z]\w+)(?:: |$)")
+"""A line with the class of an exception or of a warning."""
+
 _ADDRESS = r"(?:running on|Serving on|Listening at:) (http://[\w.]+:\d+)"
 
 
@@ -142,7 +145,8 @@ class Server:
     def expect(self, pattern: str) -> None:
         """Say that it may print complaints in which the regular expression is found.
 
-        One of which `wait_for` has found a line is expected without that.
+        One of which `wait_for` has found a line is expected without that, and so are
+        others of its class: how many there are may be chance.
         """
         self._may_print.append(pattern)
 
@@ -153,11 +157,14 @@ class Server:
         """
         self._reader.join(2)  # longer if another process has its terminal
         lines = [line.text for line in self.lines]
+        found = [(each, lines[each.start : each.stop]) for each in complaints(lines)]
+        waited_for = {
+            _kind(told) for each, told in found if not self._expected.isdisjoint(each)
+        }
         unexpected = []
-        for found in complaints(lines):
-            told = lines[found.start : found.stop]
+        for _, told in found:
             said = any(re.search(each, "\n".join(told)) for each in self._may_print)
-            if not said and self._expected.isdisjoint(found):
+            if not said and _kind(told) not in waited_for:
                 told[_BEGIN:-_END] = ["  …"] if len(told) > _BEGIN + _END else []
                 unexpected += told
         if unexpected:
@@ -296,6 +303,12 @@ def start(
         process.kill_group()
         process.wait()
     server.check()
+
+
+def _kind(complaint: list[str]) -> str:
+    """The last exception or warning that is named in it, or its first line."""
+    named = [found[1] for line in complaint if (found := _NAMED.match(line))]
+    return named[-1] if named else complaint[0]
 
 
 def _terminal() -> tuple[int, int]:

@@ -175,6 +175,7 @@ def test_a_library_that_starts_a_loop_runs_in_a_def_task():
 def test_a_running_loop_cannot_be_run_again():
     """`run_until_complete` in `async def` code raises `This event loop is already running`."""
     with serve(NO_LOOP) as server:
+        server.expect("coroutine 'ask' was never awaited")
         client.post(f"{server.url}/old-loop")
         server.wait_for("RuntimeError: This event loop is already running")
 

@@ -168,7 +168,7 @@ def test_what_is_said_to_be_missing_fails(page: Page, playground: Locator):
 def test_hints_follow_what_is_typed(page: Page, playground: Locator):
     """Once Python is there they come and go while the reader writes."""
     write(playground, WRONG)
-    playground.locator(".hints li").wait_for()
+    playground.locator(".hints li", has_text="is called here").wait_for()
     write(playground, FIRST)
     playground.locator(".hints:empty").wait_for(state="attached")
 

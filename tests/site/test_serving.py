@@ -56,6 +56,7 @@ def writing(folder: Path) -> Iterator[Server]:
         shown(server, "/conclusion/", "there is no test_no_such in")
         page.write_text(text)
         shown(server, "/conclusion/", "there is no test_no_such in", there=False)
+        server.expect("SyntaxError: invalid syntax")  # where a test breaks the theme
         yield server
 
 
