@@ -321,7 +321,7 @@ def test_the_fix_of_tc002_makes_every_request_a_422(project: Path):
 def test_with_exempt_modules_nothing_is_moved(project: Path):
     """With `fastapi` among the `exempt-modules` the import stays, and the request gets its `200`."""
     assert move_imports(project) == (PROJECT / "dependencies.py").read_text()
-    with serve("orders.app:app", cwd=project.parent) as server:
+    with serve("examples.what_a_linter_finds.app:app") as server:
         assert client.post(f"{server.url}/orders/7").status_code == 200
         server.wait_for("write_audit_log: an order was sent")
         server.wait_for("send_receipt: 7")
