@@ -55,6 +55,7 @@ def test_a_task_saves_what_the_stream_has_collected():
 def test_in_an_event_stream_the_model_goes_on_while_the_task_runs():
     """The reader of an event stream leaves: the task runs first, and meanwhile the generator, and the model, go on."""
     with serve("examples.after_the_stream.event_stream:app") as server:
+        server.expect("BrokenResourceError")  # which the next test waits for
         leave(server, "/answer")
         server.wait_for("save_answer: done")
         lines = [line.text for line in server.lines]
