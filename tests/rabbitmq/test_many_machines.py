@@ -440,6 +440,7 @@ def test_a_job_longer_than_consumer_timeout_is_started_again(tmp_path: Path):
     try:
         with serve(APP, env=settings) as app, a_worker(settings) as worker:
             place(app, 1, "slow")
+            worker.expect("ChannelInvalidStateError")  # of the job that comes too late
             worker.wait_for("order 1 started", nth=2)
             assert not any("order 1 done" in line.text for line in worker.lines)
             worker.wait_for("order 1 has its receipt", timeout=30)
