@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import distributions
 from pathlib import Path
 
-from runner.process import FAILURES, PYTHON, ROOT, Server, complete, start
+from runner.process import PYTHON, ROOT, Server, complete, start
 from runner.services import Service
 
 APART = Path(os.environ.get("APART", ROOT / ".cache"))
@@ -201,18 +201,12 @@ def prepare(needs: Needs, module: str, env: Mapping[str, str]) -> None:
         complete(_command(needs.prepare, module), env=env)
 
 
-@contextmanager
 def start_worker(
     needs: Needs, module: str, env: Mapping[str, str], *options: str
-) -> Iterator[Server]:
-    """Run the worker until the end of the block, which begins when it is ready.
-
-    It may print the failures of its jobs, which the queue tells as well.
-    """
+) -> AbstractContextManager[Server]:
+    """Run the worker until the end of the block, which begins when it is ready."""
     command = _command(needs.worker, module)
-    with start((*command, *options), env=env, ready=needs.ready) as worker:
-        worker.expect(FAILURES)
-        yield worker
+    return start((*command, *options), env=env, ready=needs.ready)
 
 
 def _command(parts: tuple[str, ...], module: str) -> tuple[str, ...]:

@@ -148,6 +148,7 @@ def test_each_command_of_the_table(name: str, tmp_path: Path):
             assert place(app, number, item).status_code == 202
         comes(waits, way.waits, "changed", env)
         with start_worker(needs_of(way.target), "changed", env) as worker:
+            worker.expect("refused the connection")  # of the job that fails
             worker.wait_for("order 1 started", nth=2 if name == "Procrastinate" else 3)
             worker.wait_for("order 3 done")
             for command in failed:
@@ -201,6 +202,7 @@ def test_each_command_that_runs_a_job_again(name: str, tmp_path: Path):
         serve("changed:app", env=env) as app,
         start_worker(needs_of(way.target), "changed", env) as worker,
     ):
+        worker.expect("refused the connection")  # of the job that fails
         place(app, 1, "refused")
         worker.wait_for("order 1 started", nth=tries)
         comes(failed, way.failed, "changed", env)
