@@ -44,12 +44,12 @@ with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as arch
             data = data.partition(b"\\n\\n")[0] + b"\\n"  # the fields, without the README below them
         archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED, 9)
 packed.getvalue()
-`)
+`).then(bytes => bytes.toJs())
 
 // The standard library comes as source. What FastAPI imports is compiled here, once, and what
 // nobody imports in a browser is left out.
 const reader = await loadPyodide()
-reader.unpackArchive(archive.toJs(), "zip", { extractDir: "/env" })
+reader.unpackArchive(archive, "zip", { extractDir: "/env" })
 python.globals.set("files", await reader.runPythonAsync(`
 import sys
 sys.path.insert(0, "/env")
@@ -94,7 +94,7 @@ fs.writeFileSync(path.join(out, "editor.LICENSE.txt"), [...packed].sort().map(fo
   `${folder.slice("node_modules/".length)}\n\n${fs.readFileSync(path.join(folder, "LICENSE"), "utf8")}`).join("\n"))
 for (const file of runtime)
   fs.copyFileSync(path.join(home, file), path.join(out, "pyodide", file))
-fs.writeFileSync(path.join(out, "env.zip"), archive.toJs())
+fs.writeFileSync(path.join(out, "env.zip"), archive)
 fs.writeFileSync(path.join(out, "pyodide", "python_stdlib.zip"), stdlib.toJs())
 
 // The licences of the packages are in the archive. Pyodide's npm package brings no text of its own.

@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
+from button.reading import yields
 from recording.watching import TWIN
 
 _CALL, _KEEP, _ORIGINAL = "__call_in_thread__", "__keep_twin__", "__original__"
@@ -85,7 +86,7 @@ class _Twins(ast.NodeTransformer):
         self.generic_visit(node)
         if (
             node.name not in self._may_sleep
-            or _generates(node)
+            or yields(node.body)
             or not all(map(_is_route, node.decorator_list))
         ):
             return node
@@ -127,15 +128,3 @@ def _is_route(decorator: ast.expr) -> bool:
     """Whether it is one such as ``@app.post("/task")``, which keeps the function itself."""
     called = decorator.func if isinstance(decorator, ast.Call) else decorator
     return isinstance(called, ast.Attribute) and called.attr in _ROUTES
-
-
-def _generates(function: ast.FunctionDef) -> bool:
-    """Whether a `yield` is its own, and not that of a function in it."""
-    rest: list[ast.AST] = [*function.body]
-    while rest:
-        node = rest.pop()
-        if isinstance(node, ast.Yield | ast.YieldFrom):
-            return True
-        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            rest += ast.iter_child_nodes(node)
-    return False

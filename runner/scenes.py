@@ -56,6 +56,24 @@ def _worker_killed(folder: str, **env: str) -> Scene:
     )
 
 
+def _jobs_table(
+    name: str,
+    *steps: Request | Act,
+    process: str = "app",
+    until: str = "order 1 done",
+) -> Scene:
+    """The jobs table in SQLite with a lease of two seconds, in one app to begin with."""
+    return Scene(
+        "durable_on_one_machine/jobs_table",
+        steps,
+        name=f"durable_on_one_machine/{name}",
+        processes=(process,),
+        env=(("LEASE", "2"),),
+        jobs=("send_receipt",),
+        until=until,
+    )
+
+
 def _with_defaults(folder: str, *, module: str = "", **env: str) -> Scene:
     """The same without the settings of the page; a second job shows that the worker works."""
     with_settings = _worker_killed(folder, **env)
@@ -589,51 +607,32 @@ _ALL = [
     ),
     _delayed("taskiq", "behind_a_long_one", "--workers", "1", until="order 2"),
     _delayed("arq", "each_in_time", until="order 1"),
-    Scene(
-        "durable_on_one_machine/jobs_table",
-        (
-            Request("POST", "/orders/1/slow"),
-            Act("SIGKILL", "app", after="order 1 started", delay=0.3),
-            Act("start", "app"),
-        ),
-        name="durable_on_one_machine/killed",
-        processes=("app",),
-        env=(("LEASE", "2"),),
-        jobs=("send_receipt",),
-        until="order 1 done",
+    _jobs_table(
+        "killed",
+        Request("POST", "/orders/1/slow"),
+        Act("SIGKILL", "app", after="order 1 started", delay=0.3),
+        Act("start", "app"),
     ),
-    Scene(
-        "durable_on_one_machine/jobs_table",
-        (
-            Act("Ctrl-S", "app"),  # its access log is written before its answer
-            Request("POST", "/orders/1/slow"),
-            Act("SIGKILL", "app", after="send_receipt.* begins", delay=0.4),
-            Act("start", "app"),
-            Request("POST", "/orders/1/slow"),
-        ),
-        name="durable_on_one_machine/no_answer",
-        processes=("app",),
-        env=(("LEASE", "2"),),
-        jobs=("send_receipt",),
-        until="order 1 done",
+    _jobs_table(
+        "no_answer",
+        Act("Ctrl-S", "app"),  # its access log is written before its answer
+        Request("POST", "/orders/1/slow"),
+        Act("SIGKILL", "app", after="send_receipt.* begins", delay=0.4),
+        Act("start", "app"),
+        Request("POST", "/orders/1/slow"),
     ),
-    Scene(
-        "durable_on_one_machine/jobs_table",
-        (
-            Request("POST", "/orders/1/slow"),
-            Act(
-                "freeze",
-                "app 1",
-                after="order 1 started",
-                until="app 2: .*order 1 done",
-                lasts=0.5,
-            ),
-            Act("start", "app 2"),
+    _jobs_table(
+        "too_late",
+        Request("POST", "/orders/1/slow"),
+        Act(
+            "freeze",
+            "app 1",
+            after="order 1 started",
+            until="app 2: .*order 1 done",
+            lasts=0.5,
         ),
-        name="durable_on_one_machine/too_late",
-        processes=("app 1",),
-        env=(("LEASE", "2"),),
-        jobs=("send_receipt",),
+        Act("start", "app 2"),
+        process="app 1",
         until="app 1: .*order 1 done",
     ),
     Scene(

@@ -3,6 +3,22 @@
 from playwright.sync_api import Locator, Page
 
 from recording.model import Run, read
+from runner.scenes import SCENES
+from workshop.pages import page_of_scene
+
+RUNNABLE = [name for name, scene in SCENES.items() if scene.runs_in_browser]
+"""The scenes with a button."""
+ADD_PAGE = """async path => {
+    const html = await (await fetch(path)).text()
+    const other = new DOMParser().parseFromString(html, "text/html")
+    document.querySelector("article").append(...other.querySelectorAll("article > *"))
+}"""
+"""Adds what another page shows below what is shown."""
+
+
+def path_of(name: str) -> str:
+    """Where the page is that shows that scene."""
+    return f"/{page_of_scene(name, SCENES[name].example)}/"
 
 
 def scene(page: Page, name: str) -> Locator:

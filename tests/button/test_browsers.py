@@ -1,8 +1,7 @@
 """Run in browsers other than Chromium, and in Chromium without stack switching (JSPI)."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import ExitStack, closing
 from typing import Any
 
 import pytest
@@ -11,26 +10,19 @@ from playwright.sync_api import Page
 from recording.model import Recording, Run, load, read
 from recording.shape import differences
 from runner.process import ROOT
-from runner.scenes import SCENES
 from tests.button.browsers import Window, firefox, unwrapped, webkit, wrapped
-from tests.site.building import open_browser
-from workshop.pages import page_of
+from tests.button.running import ADD_PAGE, RUNNABLE, path_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.browsers, pytest.mark.timeout(600)]
 
-RUNNABLE = [name for name, scene in SCENES.items() if scene.runs_in_browser]
-PRESS_RUN = """
-    const [name, page] = args
-    const find = () => document.querySelector(`figure[data-scene="${name}"] + run-scene`)
-    if (!find()) {
-        const html = await (await fetch(page)).text()
-        const other = new DOMParser().parseFromString(html, "text/html")
-        document.querySelector("article").append(...other.querySelectorAll("article > *"))
-    }
+PRESS_RUN = f"""
+    const [name, path] = args
+    const find = () => document.querySelector(`figure[data-scene="${{name}}"] + run-scene`)
+    if (!find()) await ({ADD_PAGE})(path)
     await customElements.whenDefined("run-scene")
     const element = find()
     let run
-    element.addEventListener("done", event => { run = event.detail })
+    element.addEventListener("done", event => {{ run = event.detail }})
     element.querySelector("button.run").click()
     while (element.querySelector("button.run").disabled)
         await new Promise(next => setTimeout(next, 20))
@@ -58,14 +50,7 @@ class _Chromium:
         return unwrapped(self._page.evaluate(wrapped(script, args)))
 
 
-@contextmanager
-def chromium(folder: Path) -> Iterator[Window]:
-    """That window."""
-    with open_browser() as browser:
-        yield _Chromium(browser.new_page())
-
-
-@pytest.fixture(scope="module", params=[chromium, firefox, webkit])
+@pytest.fixture(scope="module", params=["chromium", "firefox", "webkit"])
 def window(
     request: pytest.FixtureRequest,
     runtime: None,
@@ -73,7 +58,14 @@ def window(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Window]:
     """A window at the page of the first example."""
-    with request.param(tmp_path_factory.mktemp("browser")) as window:
+    with ExitStack() as stack:
+        window: Window
+        if request.param == "chromium":
+            page = request.getfixturevalue("browser").new_page()
+            window = _Chromium(stack.enter_context(closing(page)))
+        else:
+            opened = {"firefox": firefox, "webkit": webkit}[request.param]
+            window = stack.enter_context(opened(tmp_path_factory.mktemp("browser")))
         window.go(f"{site_url}/background-tasks/")
         yield window
 
@@ -81,7 +73,7 @@ def window(
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_run_has_the_shape_of_the_recorded_run(window: Window, name: str):
     """Also in Firefox, in WebKit, and in a Chromium that cannot stop a function in its middle (JSPI): there, what sleeps in a thread is run as an `async` twin of its function."""
-    shown = window.call(PRESS_RUN, name, f"/{page_of(SCENES[name].example)}/")
+    shown = window.call(PRESS_RUN, name, path_of(name))
     assert isinstance(shown, dict), f"{window.version}: {shown}"
     found = differences(read(Run, shown), load(Recording, name).run)
     assert not found, "\n".join([window.version, *found])

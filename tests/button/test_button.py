@@ -15,17 +15,24 @@ from button.markup import BUILT
 from recording.model import Recording, load
 from recording.shape import differences
 from runner.process import ROOT
-from runner.scenes import SCENES
-from tests.button.running import names, press, printed, run, scene, status
+from tests.button.running import (
+    ADD_PAGE,
+    RUNNABLE,
+    names,
+    path_of,
+    press,
+    printed,
+    run,
+    scene,
+    status,
+)
 from tests.test_browser import AXE, switch
 from tests.test_browser import load as load_page
-from workshop.pages import page_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
 
 ASSETS = ROOT / "theme/overrides/assets"
 START = "background-tasks"
-RUNNABLE = [name for name, scene in SCENES.items() if scene.runs_in_browser]
 MOST_TO_LOAD = 9_500_000
 """Bytes that the first click may load, compressed."""
 MOST_BEFORE = 6_000
@@ -54,15 +61,7 @@ def shown(page: Page, name: str) -> Locator:
     """The scene's element in that tab: its page is added below the others, once."""
     element = scene(page, name)
     if not element.count():
-        page.evaluate(
-            """async path => {
-                const html = await (await fetch(path)).text()
-                const other = new DOMParser().parseFromString(html, "text/html")
-                const elements = other.querySelectorAll("article > *")
-                document.querySelector("article").append(...elements)
-            }""",
-            f"/{page_of(SCENES[name].example)}/",
-        )
+        page.evaluate(ADD_PAGE, path_of(name))
     return element
 
 

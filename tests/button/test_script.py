@@ -19,8 +19,7 @@ from button.script import (
 from recording.model import Request
 from runner import serve
 from runner.scenes import SCENES
-
-RUNNABLE = [name for name, scene in SCENES.items() if scene.runs_in_browser]
+from tests.button.running import RUNNABLE
 
 
 def test_lines_follow_one_another():
