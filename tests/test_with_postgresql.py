@@ -11,7 +11,7 @@ import pytest
 
 from runner import Server, client, serve
 from runner.needs import NEEDS, prepare, start_worker
-from runner.process import PYTHON, ROOT, complete
+from runner.process import FAILURES, PYTHON, ROOT, complete
 from tests.orders import place, state
 from tests.proxy import proxy
 from tests.services import running, settings_of
@@ -139,6 +139,7 @@ def test_what_ran_in_a_killed_worker_stays_in_the_state_doing(
 def test_without_postgresql_a_503_and_nothing_half_done(app: Server, database: str):
     """PostgreSQL is killed while the app runs: the client gets `503` for an order within three seconds, for the state of a job within four, and there is no order. Back on its data, PostgreSQL gets orders from the same app, also when no request has met it dead."""
     postgresql = running("postgresql")
+    app.expect(FAILURES)  # PostgreSQL is not there
     assert place(app, 1).status_code == 202
     postgresql.kill()
     refused = place(app, 2)
@@ -163,6 +164,7 @@ def test_a_postgresql_that_does_not_answer_is_not_waited_for(database: str):
         through = database.replace(f":{port}/", f":{between.port}/")
         with serve(APP, env={"DATABASE": through}) as server:
             assert place(server, 1).status_code == 202
+            server.expect(FAILURES)  # PostgreSQL does not answer
             between.open.clear()
             refused = place(server, 2)
             assert refused.status_code == 503
@@ -175,7 +177,7 @@ def test_the_worker_ends_when_postgresql_goes_away(database: str):
     """When PostgreSQL is killed the worker ends, and does not come back by itself."""
     postgresql = running("postgresql")
     with a_worker(database) as worker:
-        worker.expect("ConnectorException")
+        worker.expect(FAILURES)  # PostgreSQL is not there
         postgresql.kill()
         worker.wait(30)
     postgresql.start()
