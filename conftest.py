@@ -2,12 +2,13 @@
 
 import os
 from collections import Counter
+from zlib import crc32
 
 import pytest
 from sybil import Sybil
 
 from tests import sessions
-from tests.spreading import ByFolder
+from tests.spreading import ByFolder, scope_of
 
 # `make` tells the one that it starts that it is not the first, and that one says so in
 # every folder: what a test starts is to print what it prints when a reader types it.
@@ -27,12 +28,21 @@ pytest_collect_file = Sybil(
 def pytest_collection_modifyitems(items):
     """A session is typed in a terminal, program by program: that is slow.
 
-    What waits for a minute starts first, or all others wait for it at the end.
+    What waits for a minute starts first, or all others wait for it at the end. After it
+    come tests that compute and tests that wait, mixed, or the processor would be too
+    little for some and idle for others: in an order that looks like none and is always
+    the same.
     """
     for item in items:
         if item.path.suffix == ".md":
             item.add_marker(pytest.mark.slow)
-    items.sort(key=lambda item: not item.get_closest_marker("long"))
+
+    def place(item):
+        scope = scope_of(item.nodeid)
+        return not item.get_closest_marker("long"), crc32(scope.encode())
+
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=place)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -1,10 +1,14 @@
 """Real servers, a real browser and the built site: the tests start them themselves."""
 
+import argparse
+import ast
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from fcntl import LOCK_EX, flock
 from pathlib import Path
 from resource import RUSAGE_CHILDREN, getrusage
+from statistics import mean
 
 import pytest
 from playwright.sync_api import Browser
@@ -67,21 +71,20 @@ def browser() -> Iterator[Browser]:
         yield browser
 
 
-def ten_million_additions() -> float:
-    """The seconds of a processor that they take: half of one on a quick machine."""
-    before = time.process_time()
-    total = 0
-    for number in range(10_000_000):
-        total += number
-    return time.process_time() - before
+def seconds_to_parse() -> float:
+    """The seconds of a processor that Python takes to parse its own `argparse`."""
+    source = Path(argparse.__file__).read_text()
+    before = time.thread_time()
+    ast.parse(source)
+    return time.thread_time() - before
 
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """The folder of the built site: built once for all processes of the tests.
 
-    How much of a processor that took is in a file beside it, in additions of ten million:
-    the same processor is now quick and now slow.
+    How much of a processor that took is in a file beside it, in files that it parses
+    meanwhile: the same processor is now quick and now slow.
     """
     common = tmp_path_factory.getbasetemp()
     if worker_id != "master":
@@ -91,13 +94,17 @@ def site(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
         folder = common / "site"
         if not (folder / "sitemap.xml").exists():
             here().save(folder.with_suffix(".json"))
-            unit = ten_million_additions()
             before = getrusage(RUSAGE_CHILDREN)
-            build(folder, last_run=folder.with_suffix(".json"))
+            parsed = []
+            with ThreadPoolExecutor(1) as beside:
+                last_run = folder.with_suffix(".json")
+                building = beside.submit(build, folder, last_run=last_run)
+                while wait([building], timeout=0.2).not_done:
+                    parsed.append(seconds_to_parse())
+            building.result()
             after = getrusage(RUSAGE_CHILDREN)
             took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-            unit = max(unit, ten_million_additions())
-            folder.with_suffix(".units").write_text(str(took / unit))
+            folder.with_suffix(".units").write_text(str(took / mean(parsed)))
             of_pages(folder)
     return folder
 

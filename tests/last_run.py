@@ -31,11 +31,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def _is_whole(config: pytest.Config) -> bool:
-    """Whether nothing but the markers of pyproject.toml chose among the tests."""
+    """Whether tests ran, and nothing but the markers of pyproject.toml chose among them."""
     asked = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
-    chosen = config.option.keyword or config.option.deselect or config.option.page
+    names = ("keyword", "deselect", "page", "lf", "collectonly")
     return (
-        not (asked or chosen)
+        not (asked or any(config.getoption(name) for name in names))
         and config.option.markexpr == "not queues and not browsers"
     )
 

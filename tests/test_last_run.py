@@ -51,8 +51,10 @@ def test_a_whole_green_run_is_kept(copy: Path):
         ([], f"import pytest\n{GREEN}def test_skipped():\n    pytest.skip('no')\n"),
         (["-k", "green"], GREEN),
         (["tests/all.py"], GREEN),
+        (["--last-failed"], GREEN),
+        (["--collect-only"], GREEN),
     ],
-    ids=["red", "skipped", "chosen by name", "chosen by file"],
+    ids=["red", "skipped", "by name", "by file", "what failed last", "only collected"],
 )
 def test_another_run_is_not(copy: Path, options: list[str], tests: str):
     assert not suite_of(copy, *options, tests=tests).exists()

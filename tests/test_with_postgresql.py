@@ -136,6 +136,26 @@ def test_what_ran_in_a_killed_worker_stays_in_the_state_doing(
         assert not any("order 1" in line.text for line in second.lines)
 
 
+def test_one_job_that_cannot_be_tried_again_holds_up_no_other(
+    settings: dict[str, str], database: str
+):
+    """Of two jobs of dead workers one waits a second time already, with the same `queueing_lock`, and `retry_job` refuses it: `rescue` goes on with the other."""
+    add = """insert into procrastinate_jobs (queue_name, task_name, status,
+        queueing_lock, scheduled_at, args)
+        values ('default', %s, %s, %s, now() + %s::interval, %s)"""
+    name, now = f"{MODULE}.send_receipt", "0 seconds"
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("create table orders (id int primary key, item text)")
+        connection.execute("insert into orders values (2, 'tea')")
+        order = ['{"order_id": 1}', '{"order_id": 2}']
+        connection.execute(add, [name, "todo", "order-1", "1 hour", order[0]])
+        connection.execute(add, [name, "doing", "order-1", now, order[0]])
+        connection.execute(add, [name, "doing", None, now, order[1]])
+    often = settings | {"RESCUE": "* * * * * */2", "DEAD_AFTER": "1"}
+    with start_worker(NEEDS["with_postgresql"], MODULE, often) as worker:
+        worker.wait_for("send_receipt: order 2 done")
+
+
 def test_without_postgresql_a_503_and_nothing_half_done(app: Server, database: str):
     """PostgreSQL is killed while the app runs: the client gets `503` for an order within three seconds, for the state of a job within four, and there is no order. Back on its data, PostgreSQL gets orders from the same app, also when no request has met it dead."""
     postgresql = running("postgresql")

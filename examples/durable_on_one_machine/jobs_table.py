@@ -14,6 +14,7 @@ from fastapi import FastAPI, HTTPException, Path
 from sqlalchemy import create_engine, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.schema import CreateTable
 
 DATABASE = os.environ.get("DATABASE", f"{gettempdir()}/jobs.db")
 LEASE = float(os.environ.get("LEASE", "60"))  # seconds; longer than any job takes
@@ -44,7 +45,9 @@ class Job(Table):
     error: Mapped[str | None]
 
 
-Table.metadata.create_all(engine)
+with engine.begin() as connection:  # several processes may do so at once
+    for table in Table.metadata.sorted_tables:
+        connection.execute(CreateTable(table, if_not_exists=True))
 
 
 def claim() -> Job | None:

@@ -39,7 +39,7 @@ class Health(BaseModel):
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     engine = create_async_engine(DATABASE)
-    async with engine.begin() as connection:
+    async with engine.begin() as connection:  # better: a migration before the start
         await connection.run_sync(Table.metadata.create_all)
     app.state.sessions = async_sessionmaker(engine, expire_on_commit=False)
     if not broker.is_worker_process:  # there it is started already

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from fastapi import BackgroundTasks, FastAPI, HTTPException, Path, Response
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Mapped, Session, mapped_column, registry
+from sqlalchemy.schema import CreateTable
 
 DATABASE = os.environ.get("DATABASE", f"{gettempdir()}/reports.db")
 KEEP_SECONDS = float(os.environ.get("KEEP_SECONDS", "3600"))
@@ -27,7 +28,9 @@ class Report:
     changed: Mapped[float] = mapped_column(default=time.time, onupdate=time.time)
 
 
-tables.metadata.create_all(engine)
+with engine.begin() as connection:  # several processes may do so at once
+    for table in tables.metadata.sorted_tables:
+        connection.execute(CreateTable(table, if_not_exists=True))
 
 
 def change_report(report_id: int, **changes: Any) -> None:

@@ -72,8 +72,11 @@ async def deliver(client: httpx.AsyncClient, event: dict[str, Any]) -> None:
     due = time.time() + waits.get(event["attempts"], sys.maxsize)
     free = time.time() + max(asked, waits.get(failures, sys.maxsize))
     event |= {"error": error, "due": due, "failures": failures, "free": free}
-    await run_in_threadpool(execute, event, SETTLE, FREE)
-    print(f"{url} {event['id']}: {error or 'delivered'}")
+    try:
+        await run_in_threadpool(execute, event, SETTLE, FREE)
+        print(f"{url} {event['id']}: {error or 'delivered'}")
+    except sqlite3.Error:
+        logging.exception("%s is sent again when its lease is over", event["id"])
 
 
 async def work(client: httpx.AsyncClient, stop: asyncio.Event) -> None:

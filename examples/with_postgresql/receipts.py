@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated
 
 from fastapi import FastAPI, HTTPException, Path
@@ -58,12 +58,13 @@ async def send_receipt(order_id: int) -> None:
 async def rescue(context: JobContext, timestamp: int) -> None:
     jobs = context.app.job_manager
     for job in await jobs.get_stalled_jobs(seconds_since_heartbeat=DEAD_AFTER):
-        await jobs.retry_job(job)
+        with suppress(ConnectorException):  # it has ended, or waits a second time
+            await jobs.retry_job(job)
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    async with engine.begin() as connection:
+    async with engine.begin() as connection:  # better: a migration before the start
         await connection.run_sync(Table.metadata.create_all)
     async with queue.open_async():
         yield

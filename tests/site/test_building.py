@@ -17,9 +17,9 @@ from tests.site.built import Page, pages_of
 pytestmark = pytest.mark.slow
 
 
-def test_the_site_is_built_in_the_time_of_250_million_additions(site: Path):
-    """It was 10 to 20 times ten million, idle and busy."""
-    assert float(site.with_suffix(".units").read_text()) < 25
+def test_the_site_is_built_while_python_could_parse_argparse_500_times(site: Path):
+    """It was 220 to 340 times, idle and busy: five seconds of a quick machine."""
+    assert float(site.with_suffix(".units").read_text()) < 500
 
 
 def test_zensical_builds_the_same_pages_and_none_has_run_without_its_runtime(
