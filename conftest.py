@@ -25,7 +25,7 @@ pytest_collect_file = Sybil(
 ).pytest()
 
 
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """A session is typed in a terminal, program by program: that is slow.
 
     What waits for a minute starts first, or all others wait for it at the end. After it
@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items):
         scope = scope_of(item.nodeid)
         return not item.get_closest_marker("long"), crc32(scope.encode())
 
-    if "PYTEST_XDIST_WORKER" in os.environ:
+    if hasattr(config, "workerinput"):  # and not where a test of a worker starts pytest
         items.sort(key=place)
 
 

@@ -1,11 +1,16 @@
 """What `make mutants` changes in an example, and what it says of that."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from cosmic_ray.mutating import mutate_code
 
-from runner.process import ROOT
+from runner.process import ROOT, kill_tree
+from tests.orders import ask_until
 from workshop import mutants
 from workshop.copying import copied
 from workshop.mutants import Trial, equivalents_of, mutants_of, unmatched
@@ -77,6 +82,29 @@ def test_a_mutant_is_killed_in_a_copy_by_the_quickest_check_that_knows_it(
     verdict = trial.try_out(removed, checks, timeout)
     assert (verdict.outcome, verdict.by) == ("killed", checks[0])
     assert FIRST_TASK.read_text() == source
+
+
+@pytest.mark.slow
+def test_ended_early_it_leaves_no_copy_and_no_process(tmp_path: Path):
+    """Its checks run in a session of their own, which hears of no signal."""
+    (tmp_path / "made").mkdir()
+    script = (
+        "from pathlib import Path; from workshop import mutants;"
+        f"mutants.FOUND = Path({str(tmp_path / 'found.sqlite')!r}); mutants.main()"
+    )
+    command = [sys.executable, "-c", script, "--page", "background-tasks"]
+    env = os.environ | {"TMPDIR": str(tmp_path / "made")}
+    with subprocess.Popen(command, cwd=ROOT, env=env) as run:
+        try:
+            ask_until(lambda: [*tmp_path.glob("made/*/*/tests")], bool, 60)
+            begun = psutil.Process(run.pid).children(recursive=True)
+            run.terminate()
+            assert run.wait(30) != 0
+        finally:
+            kill_tree(run.pid)
+    assert begun
+    assert not any(process.is_running() for process in begun)
+    assert [*(tmp_path / "made").iterdir()] == []
 
 
 @pytest.mark.parametrize("page", PAGES)

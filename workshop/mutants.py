@@ -19,8 +19,10 @@ import argparse
 import ast
 import difflib
 import hashlib
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
@@ -46,7 +48,7 @@ from cosmic_ray.work_item import (
     WorkResult,
 )
 
-from runner.process import ROOT
+from runner.process import ROOT, kill_tree
 from workshop.copying import copied
 from workshop.operators import OPERATORS
 from workshop.pages import DOCS, EXAMPLES, PAGES, claims_of, examples_of, page_of
@@ -317,7 +319,10 @@ def keep(database: WorkDB, mutant: Mutant, verdict: Verdict, state: str) -> None
 
 
 def run(files: Sequence[Path]) -> bool:
-    """Try the mutants of these examples; whether one survived without a reason."""
+    """Try the mutants of these examples; whether one survived without a reason.
+
+    Ended by Ctrl+C or SIGTERM, it leaves neither a copy nor a process behind.
+    """
     pages: dict[str, list[Path]] = defaultdict(list)
     for file in files:
         pages[page_of(file.relative_to(EXAMPLES).with_suffix("").as_posix())].append(
@@ -325,21 +330,33 @@ def run(files: Sequence[Path]) -> bool:
         )
     survived = False
     FOUND.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, use_db(FOUND) as database:
-        copies = [
-            copied(Path(folder, str(n), "copy"), installed=True) for n in range(JOBS)
-        ]
-        for page, examples in pages.items():
-            wrong = unmatched(page)
-            print(*wrong, sep="\n", end="\n" if wrong else "")
-            survived |= bool(wrong)
-            trial = Trial(page, copies)
-            for file in examples:
-                survived |= _run_example(file, page, trial, database)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        use_db(FOUND) as database,
+        ThreadPoolExecutor(JOBS) as threads,
+    ):
+        try:
+            copies = [
+                copied(Path(folder, str(n), "copy"), installed=True)
+                for n in range(JOBS)
+            ]
+            for page, examples in pages.items():
+                wrong = unmatched(page)
+                print(*wrong, sep="\n", end="\n" if wrong else "")
+                survived |= bool(wrong)
+                trial = Trial(page, copies)
+                for file in examples:
+                    survived |= _run_example(file, page, trial, database, threads)
+        except KeyboardInterrupt:
+            threads.shutdown(wait=False, cancel_futures=True)
+            kill_tree(os.getpid(), children_only=True)
+            raise
     return survived
 
 
-def _run_example(file: Path, page: str, trial: Trial, database: WorkDB) -> bool:
+def _run_example(
+    file: Path, page: str, trial: Trial, database: WorkDB, threads: ThreadPoolExecutor
+) -> bool:
     reasons = equivalents_of(page)
     mutants = [
         mutant
@@ -352,23 +369,13 @@ def _run_example(file: Path, page: str, trial: Trial, database: WorkDB) -> bool:
     if left:
         checks, timeout = trial.checks_of(file)
         print(f"{name}: {len(left)} of {len(mutants)} mutants, {len(checks)} checks")
-        with ThreadPoolExecutor(JOBS) as threads:
-            verdicts = threads.map(
-                lambda mutant: trial.try_out(mutant, checks, timeout), left
-            )
-            try:
-                for number, (mutant, verdict) in enumerate(
-                    zip(left, verdicts, strict=True), 1
-                ):
-                    keep(database, mutant, verdict, trial.state)
-                    known[mutant.id] = verdict
-                    print(
-                        f"{number:4} {verdict.outcome:9} {mutant} {verdict.by}",
-                        flush=True,
-                    )
-            except KeyboardInterrupt:
-                threads.shutdown(cancel_futures=True)
-                raise
+        verdicts = threads.map(
+            lambda mutant: trial.try_out(mutant, checks, timeout), left
+        )
+        for number, (mutant, verdict) in enumerate(zip(left, verdicts, strict=True), 1):
+            keep(database, mutant, verdict, trial.state)
+            known[mutant.id] = verdict
+            print(f"{number:4} {verdict.outcome:9} {mutant} {verdict.by}", flush=True)
     _report(
         name, {mutant: known[mutant.id] for mutant in mutants}, len(mutants_of(file))
     )
@@ -397,6 +404,7 @@ def main() -> Any:
     parser.add_argument("--page", default="")
     parser.add_argument("--since", default="")
     asked = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     return int(run(chosen_files(asked.page, asked.since)))
 
 
