@@ -61,7 +61,7 @@ class Service:
         deadline = time.monotonic() + START_TIMEOUT
         while not self._ready(self.port):
             if not self.runs or time.monotonic() > deadline:
-                raise ServerError((self._folder / "log").read_text())
+                raise ServerError(self.log)
             time.sleep(0.05)
 
     @property
@@ -69,6 +69,11 @@ class Service:
         """Whether all its processes do."""
         states = [process.poll() for process in self._processes]
         return bool(states) and all(state is None for state in states)
+
+    @property
+    def log(self) -> str:
+        """What its processes have printed."""
+        return (self._folder / "log").read_text()
 
     def kill(self) -> None:
         """Send SIGKILL to the server and all it has started. Its data stays."""

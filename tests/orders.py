@@ -25,14 +25,14 @@ def state(server: Server, job: str | int) -> dict[str, Any]:
 
 
 def answers_without(service: Service, server: Server) -> list[httpx.Response]:
-    """The answers to order 2 while the service is frozen, and to 3 while it is killed. It is back then."""
+    """The answers to order 2 while the service is frozen, and to 3 while it is killed, twice. It is back then."""
     server.expect(FAILURES)  # the service is not there
     with service.frozen():
         frozen = place(server, 2)
     service.kill()
-    killed = place(server, 3)
+    killed = [place(server, 3) for _ in range(2)]
     service.start()
-    return [frozen, killed]
+    return [frozen, *killed]
 
 
 def ask_until(ask: Callable[[], T], wanted: Callable[[T], bool], timeout: float) -> T:

@@ -58,6 +58,21 @@ def test_a_killed_workers_jobs_run_again_after_the_timeout_and_ten_seconds(
     assert again.time - started.time > 9
 
 
+def test_a_clean_stop_waits_for_the_job_that_runs(
+    app: Server, settings: dict[str, str]
+):
+    """`SIGTERM` lets the running job come to its end, for up to `job_completion_wait` seconds, and the next worker does not run it again. Without that setting it is cancelled at once, and begins anew in the next worker."""
+    place(app, 1, "slow")
+    with a_worker(settings) as first:
+        first.wait_for("order 1 started")
+        first.stop()
+        assert "order 1 done" in first.transcript()
+    place(app, 2)
+    with a_worker(settings) as second:
+        second.wait_for("order 2 done")
+        assert "order 1" not in second.transcript()
+
+
 def test_the_worker_ends_when_redis_goes_away(settings: dict[str, str], redis: Service):
     """When Redis is killed the worker ends with an error, and does not come back by itself."""
     with a_worker(settings) as worker:

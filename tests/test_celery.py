@@ -61,6 +61,16 @@ def test_on_redis_a_killed_worker_loses_one_job_at_most_with_these_settings():
     assert outcome.twice > 0
 
 
+def test_a_worker_takes_no_more_than_it_runs(app: Server, settings: dict[str, str]):
+    """With `worker_prefetch_multiplier=1` a worker of two processes takes two of four long jobs, though it is the only one that looks; the other two are begun by a second worker at once. With the default of 4 they would wait in the first."""
+    with a_worker(settings) as first, a_worker(settings) as second:
+        with second.frozen():
+            for number in range(1, 5):
+                place(app, number, "long")
+            first.wait_for("order . started", nth=2)
+        second.wait_for("order . started", nth=2)
+
+
 def test_on_redis_a_job_longer_than_the_visibility_timeout_is_started_again(
     app: Server, settings: dict[str, str]
 ):

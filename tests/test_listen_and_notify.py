@@ -1,5 +1,6 @@
 """The statements of docs/listen-and-notify.md."""
 
+import asyncio
 import re
 import time
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from psycopg.errors import UniqueViolation
+from psycopg_pool import AsyncConnectionPool
 
 from examples.jobs_table_in_production import claims, growing
 from examples.listen_and_notify import mails
@@ -294,6 +296,25 @@ def test_two_workers_that_start_at_once_create_one_table(example: Any):
             waits_for_a_lock(watching, second)
             first.commit()
             assert type(asked.exception(30)) is (error or type(None))
+
+
+@pytest.mark.parametrize("example", [mails, growing])
+def test_what_an_app_begins_ends_with_its_lifespan(
+    example: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """Also where the event loop goes on, as in a reader's tests."""
+    address = postgresql_url(new_database())
+
+    async def begin_and_end() -> set[asyncio.Task[Any]]:
+        pool = AsyncConnectionPool(address, open=False)
+        monkeypatch.setattr(example, "pool", pool)
+        monkeypatch.setattr(example, "LISTEN", address, raising=False)
+        async with example.lifespan(example.app):
+            begun = asyncio.all_tasks() - {asyncio.current_task()}
+        _, go_on = await asyncio.wait(begun, timeout=5)
+        return go_on
+
+    assert asyncio.run(begin_and_end()) == set()
 
 
 @pytest.mark.parametrize("example", [claims, mails, growing])

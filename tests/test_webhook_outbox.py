@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from examples.recipes.webhook_outbox import CLAIM, SETTLE
+from examples.recipes.webhook_outbox import CLAIM, SETTLE, TABLES
 from runner import Server, client, serve
 from runner.process import ROOT
 from tests.copying import changed
@@ -308,6 +308,19 @@ def test_what_waits_is_sent_in_the_order_it_came(start: Start, receivers: Receiv
         receivers.go_on.set()
         receivers.wait_for("/hangs", 10)
     assert [call.event for call in receivers.calls] == events
+
+
+def test_what_is_due_longest_is_sent_first_whichever_way_it_is_found():
+    """Without the index that happens to have it in this order."""
+    with closing(sqlite3.connect(":memory:")) as db:
+        db.executescript(TABLES)
+        db.execute("drop index waiting")
+        for number, due in enumerate((2, 1)):
+            db.execute("insert into receivers (url) values (?)", [number])
+            add = "insert into events (id, receiver, due) values (?, ?, ?)"
+            db.execute(add, [f"due {due}", number, due])
+        claimed = [db.execute(CLAIM, {"now": 3, "lease": 9}).fetchone() for _ in "12"]
+    assert [event[0] for event in claimed] == ["due 1", "due 2"]
 
 
 @pytest.mark.slow

@@ -3,16 +3,21 @@
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from runner import Server, client, serve
 from runner.needs import NEEDS, prepare, start_worker
 from runner.process import FAILURES, PYTHON, ROOT, complete
-from tests.orders import place, state
+from tests.orders import ask_until, place, state
+from tests.postgresql import Connection, connect
 from tests.proxy import proxy
 from tests.services import running, settings_of
 
@@ -34,6 +39,15 @@ def settings(tmp_path: Path) -> dict[str, str]:
 def database(settings: dict[str, str]) -> str:
     """Its address."""
     return settings["DATABASE"]
+
+
+@pytest.fixture
+def jobs(database: str) -> Iterator[Connection]:
+    """A connection to it. There are the orders 1 and 2, and no app that made them."""
+    with connect(database) as connection:
+        connection.execute("create table orders (id int primary key, item text)")
+        connection.execute("insert into orders values (1, 'tea'), (2, 'tea')")
+        yield connection
 
 
 def a_worker(database: str) -> AbstractContextManager[Server]:
@@ -137,23 +151,67 @@ def test_what_ran_in_a_killed_worker_stays_in_the_state_doing(
 
 
 def test_one_job_that_cannot_be_tried_again_holds_up_no_other(
-    settings: dict[str, str], database: str
+    settings: dict[str, str], jobs: Connection
 ):
     """Of two jobs of dead workers one waits a second time already, with the same `queueing_lock`, and `retry_job` refuses it: `rescue` goes on with the other."""
-    add = """insert into procrastinate_jobs (queue_name, task_name, status,
-        queueing_lock, scheduled_at, args)
-        values ('default', %s, %s, %s, now() + %s::interval, %s)"""
-    name, now = f"{MODULE}.send_receipt", "0 seconds"
-    with psycopg.connect(database, autocommit=True) as connection:
-        connection.execute("create table orders (id int primary key, item text)")
-        connection.execute("insert into orders values (2, 'tea')")
-        order = ['{"order_id": 1}', '{"order_id": 2}']
-        connection.execute(add, [name, "todo", "order-1", "1 hour", order[0]])
-        connection.execute(add, [name, "doing", "order-1", now, order[0]])
-        connection.execute(add, [name, "doing", None, now, order[1]])
+    later = datetime.now(UTC) + timedelta(hours=1)
+    add(jobs, 1, status="todo", queueing_lock="order-1", scheduled_at=later)
+    add(jobs, 1, status="doing", queueing_lock="order-1")
+    add(jobs, 2, status="doing")
     often = settings | {"RESCUE": "* * * * * */2", "DEAD_AFTER": "1"}
     with start_worker(NEEDS["with_postgresql"], MODULE, often) as worker:
         worker.wait_for("send_receipt: order 2 done")
+
+
+def add(jobs: Connection, order: int, **more: Any) -> None:
+    """Add a job for that order; with more values for columns of its row."""
+    row = more | {"queue_name": "default", "task_name": f"{MODULE}.send_receipt"}
+    row["args"] = Jsonb({"order_id": order})
+    columns, values = ", ".join(row), ", ".join(["%s"] * len(row))
+    insert = f"insert into procrastinate_jobs ({columns}) values ({values})"
+    jobs.execute(insert, [*row.values()])
+
+
+def test_a_worker_that_lives_keeps_a_job_longer_than_the_heartbeats_wait(
+    settings: dict[str, str], jobs: Connection
+):
+    """A worker counts as dead after three seconds without a heartbeat, and its job takes longer. It tells each second that it lives, and `rescue` leaves its job alone. With Procrastinate's default of ten seconds between two heartbeats it would be started again meanwhile."""
+    often = settings | {"RESCUE": "* * * * * *", "DEAD_AFTER": "3"}
+    rescued = "select count(*) from procrastinate_jobs where status = 'succeeded'"
+    add(jobs, 1)
+    with connect(settings["DATABASE"], autocommit=False) as other:
+        other.execute("lock table orders")  # which the job wants to read
+        with start_worker(NEEDS["with_postgresql"], MODULE, often) as worker:
+            ask_until(
+                lambda: jobs.execute(rescued).fetchall(), lambda n: n >= [(6,)], 60
+            )
+            other.commit()
+            worker.wait_for("order 1 done")
+            worker.stop()
+    [(attempts,)] = jobs.execute(
+        "select attempts from procrastinate_jobs where task_name like '%receipt'"
+    ).fetchall()
+    assert attempts == 1
+    assert worker.transcript().count("order 1 started") == 1
+
+
+def test_a_worker_that_starts_takes_others_for_dead_no_sooner_than_rescue_does(
+    settings: dict[str, str], jobs: Connection
+):
+    """A worker counts as dead after five minutes, and one that runs a job was last heard of a minute ago. Another one starts, and its `rescue` starts the job of a dead worker only. With Procrastinate's default the other would forget after 30 seconds who runs the job, and start it too."""
+    heard = (
+        "insert into procrastinate_workers (last_heartbeat) values (%s) returning id"
+    )
+    for order, minutes in ((1, 1), (2, 6)):
+        last = datetime.now(UTC) - timedelta(minutes=minutes)
+        [(worker_id,)] = jobs.execute(heard, [last]).fetchall()
+        add(jobs, order, status="doing", worker_id=worker_id)
+    often = settings | {"RESCUE": "* * * * * *", "DEAD_AFTER": "300"}
+    with start_worker(NEEDS["with_postgresql"], MODULE, often) as worker:
+        worker.wait_for("order 2 done")
+        rescued = "select count(*) from procrastinate_jobs where status = 'succeeded'"
+        ask_until(lambda: jobs.execute(rescued).fetchall(), lambda n: n >= [(4,)], 60)
+        assert "order 1" not in worker.transcript()
 
 
 def test_without_postgresql_a_503_and_nothing_half_done(app: Server, database: str):

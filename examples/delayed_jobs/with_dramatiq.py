@@ -25,7 +25,7 @@ def change(statement: str, *values: object) -> int:
 change("create table if not exists reminders (id integer primary key, status text)")
 
 
-@dramatiq.actor(max_retries=2)
+@dramatiq.actor
 def remind(order_id: int) -> None:
     sends = "update reminders set status = 'sent' where id = ? and status = 'waiting'"
     if change(sends, order_id):

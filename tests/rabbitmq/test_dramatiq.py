@@ -30,6 +30,7 @@ def test_a_job_on_RabbitMQ_that_fails_is_tried_three_times(rabbitmq: Service):
         assert answer.status_code == 202
         way.worker.wait_for("order 991 started", nth=3, timeout=30)
         way.worker.wait_for("Retries exceeded for message")
+        assert way.worker.transcript().count("order 991 started") == 3
 
 
 def test_without_RabbitMQ_the_client_gets_503(rabbitmq: Service):

@@ -1,6 +1,8 @@
 """The statements of docs/many-machines.md."""
 
+import asyncio
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -234,6 +236,25 @@ def test_a_clean_stop_finishes_what_runs_and_leaves_the_rest(
     assert not any("order 1" in line.text for line in second.lines)
 
 
+def test_an_app_that_stops_takes_leave_of_rabbitmq(
+    rabbitmq: Service, settings: dict[str, str]
+):
+    """RabbitMQ's log says that it closed its connections, and of none that the client did unexpectedly: that is what it says of an app that died."""
+    before = len(rabbitmq.log)
+    with serve(APP, env=settings) as server:
+        place(server, 1)
+        server.stop()
+
+    def of_connections(what: str) -> set[str]:
+        connection = rf"{what} AMQP connection .*?:(\d+) ->"
+        return set(re.findall(connection, rabbitmq.log[before:]))
+
+    opened = of_connections("accepting")
+    ask_until(lambda: of_connections("closing"), opened.issubset, 30)
+    assert opened
+    assert "client unexpectedly closed" not in rabbitmq.log[before:]
+
+
 def test_a_worker_that_is_cut_off_loses_its_jobs_to_the_other(
     rabbitmq: Service, app: Server, worker: Process
 ):
@@ -427,6 +448,53 @@ def test_the_limit_of_a_queue_cannot_be_changed(rabbitmq: Service, app: Server):
             await channel.declare_queue("receipts", durable=True, arguments=limit)
 
     assert "PRECONDITION_FAILED" in str(in_a_thread(declare()).exception())
+
+
+@pytest.mark.queues
+def test_rabbitmq_keeps_a_job_until_the_queue_that_it_moves_to_has_it(tmp_path: Path):
+    """There is no `receipts.dead` when a job is given up, and no `receipts` when the time of another has come. RabbitMQ keeps both, and moves them when an app that starts has declared the queues. Without `at-least-once` they are gone."""
+    service = services.rabbitmq(
+        tmp_path, dead_letter_worker_publisher_confirm_timeout=500
+    )
+    settings = NEEDS["many_machines"].settings(service, tmp_path)
+    url = rabbitmq_url(service)
+    service.start()
+    try:
+        with serve(APP, env=settings) as app:
+            place(app, 1)
+            in_a_thread(give_up_without_dead_letters(url)).result()
+        with serve(APP, env=settings) as app:
+            given_up = {"workers": 0, "waiting": 0, "dead": 1}
+            ask_until(partial(health, app), lambda now: now == given_up, 30)
+            in_a_thread(delay_without_receipts(url)).result()
+        with serve(APP, env=settings) as app:
+            came = {"workers": 0, "waiting": 1, "dead": 1}
+            ask_until(partial(health, app), lambda now: now == came, 30)
+    finally:
+        service.kill()
+
+
+async def give_up_without_dead_letters(url: str) -> None:
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete("receipts.dead")
+        jobs = await channel.declare_queue("receipts", passive=True)
+        job = await jobs.get()
+        assert job
+        await job.reject()
+
+
+async def delay_without_receipts(url: str) -> None:
+    async with await aio_pika.connect(url) as connection:
+        channel = await connection.channel()
+        await channel.queue_delete("receipts")
+        job = aio_pika.Message(b"", expiration=0.1)
+        await channel.default_exchange.publish(job, "receipts.delay")
+        async with asyncio.timeout(30):
+            while (
+                await channel.declare_queue("receipts.delay", passive=True)
+            ).declaration_result.message_count:
+                await asyncio.sleep(0.05)
 
 
 @pytest.mark.queues
