@@ -302,7 +302,7 @@ def test_two_workers_that_start_at_once_create_one_table(example: Any):
 def test_what_an_app_begins_ends_with_its_lifespan(
     example: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    """Also where the event loop goes on, as in a reader's tests."""
+    """When its lifespan has ended, nothing of the app runs on, or listens, in an event loop that does: one that several tests share, perhaps."""
     address = postgresql_url(new_database())
 
     async def begin_and_end() -> set[asyncio.Task[Any]]:
