@@ -93,11 +93,11 @@ def site(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
         flock(lock, LOCK_EX)
         folder = common / "site"
         if not (folder / "sitemap.xml").exists():
-            here().save(folder.with_suffix(".json"))
+            last_run = folder.with_suffix(".json")
+            here().save(last_run)
             before = getrusage(RUSAGE_CHILDREN)
             parsed = []
             with ThreadPoolExecutor(1) as beside:
-                last_run = folder.with_suffix(".json")
                 building = beside.submit(build, folder, last_run=last_run)
                 while wait([building], timeout=0.2).not_done:
                     parsed.append(seconds_to_parse())

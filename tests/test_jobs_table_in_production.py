@@ -19,7 +19,6 @@ from psycopg.rows import dict_row
 
 from examples.jobs_table_in_production import claims, growing
 from runner import Server, client, serve
-from runner.process import FAILURES
 from tests.copying import changed, with_changes
 from tests.orders import ask_until
 from tests.postgresql import Connection, connect, waits_for_a_lock
@@ -242,7 +241,7 @@ def test_a_pool_that_checks_its_connections_survives_a_restart_of_the_database(
     """PostgreSQL is killed and comes back, and all connections of the pool are dead. The next requests get new ones: without `check` they would get a `500`."""
     postgresql = running("postgresql")
     with serve(CLAIMS, env=jobs) as server:
-        server.expect(FAILURES)  # PostgreSQL is not there
+        server.expect("OperationalError")  # of a worker
         with server.frozen():  # nobody notices it
             postgresql.kill()
             postgresql.start()

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from runner import Server, client, serve
 from runner.needs import NEEDS, prepare, start_worker
-from runner.process import FAILURES, PYTHON, ROOT, complete
+from runner.process import PYTHON, ROOT, complete
 from tests.orders import ask_until, place, state
 from tests.postgresql import Connection, connect
 from tests.proxy import proxy
@@ -172,19 +172,22 @@ def add(jobs: Connection, order: int, **more: Any) -> None:
     jobs.execute(insert, [*row.values()])
 
 
+def wait_for_succeeded(jobs: Connection, many: int) -> None:
+    """Wait until so many jobs have, those of `rescue` among them."""
+    count = "select count(*) from procrastinate_jobs where status = 'succeeded'"
+    ask_until(lambda: jobs.execute(count).fetchall(), lambda n: n >= [(many,)], 60)
+
+
 def test_a_worker_that_lives_keeps_a_job_longer_than_the_heartbeats_wait(
     settings: dict[str, str], jobs: Connection
 ):
     """A worker counts as dead after three seconds without a heartbeat, and its job takes longer. It tells each second that it lives, and `rescue` leaves its job alone. With Procrastinate's default of ten seconds between two heartbeats it would be started again meanwhile."""
     often = settings | {"RESCUE": "* * * * * *", "DEAD_AFTER": "3"}
-    rescued = "select count(*) from procrastinate_jobs where status = 'succeeded'"
     add(jobs, 1)
     with connect(settings["DATABASE"], autocommit=False) as other:
         other.execute("lock table orders")  # which the job wants to read
         with start_worker(NEEDS["with_postgresql"], MODULE, often) as worker:
-            ask_until(
-                lambda: jobs.execute(rescued).fetchall(), lambda n: n >= [(6,)], 60
-            )
+            wait_for_succeeded(jobs, 6)
             other.commit()
             worker.wait_for("order 1 done")
             worker.stop()
@@ -209,15 +212,13 @@ def test_a_worker_that_starts_takes_others_for_dead_no_sooner_than_rescue_does(
     often = settings | {"RESCUE": "* * * * * *", "DEAD_AFTER": "300"}
     with start_worker(NEEDS["with_postgresql"], MODULE, often) as worker:
         worker.wait_for("order 2 done")
-        rescued = "select count(*) from procrastinate_jobs where status = 'succeeded'"
-        ask_until(lambda: jobs.execute(rescued).fetchall(), lambda n: n >= [(4,)], 60)
+        wait_for_succeeded(jobs, 4)
         assert "order 1" not in worker.transcript()
 
 
 def test_without_postgresql_a_503_and_nothing_half_done(app: Server, database: str):
     """PostgreSQL is killed while the app runs: the client gets `503` for an order within three seconds, for the state of a job within four, and there is no order. Back on its data, PostgreSQL gets orders from the same app, also when no request has met it dead."""
     postgresql = running("postgresql")
-    app.expect(FAILURES)  # PostgreSQL is not there
     assert place(app, 1).status_code == 202
     postgresql.kill()
     refused = place(app, 2)
@@ -242,7 +243,6 @@ def test_a_postgresql_that_does_not_answer_is_not_waited_for(database: str):
         through = database.replace(f":{port}/", f":{between.port}/")
         with serve(APP, env={"DATABASE": through}) as server:
             assert place(server, 1).status_code == 202
-            server.expect(FAILURES)  # PostgreSQL does not answer
             between.open.clear()
             refused = place(server, 2)
             assert refused.status_code == 503
@@ -255,7 +255,7 @@ def test_the_worker_ends_when_postgresql_goes_away(database: str):
     """When PostgreSQL is killed the worker ends, and does not come back by itself."""
     postgresql = running("postgresql")
     with a_worker(database) as worker:
-        worker.expect(FAILURES)  # PostgreSQL is not there
+        worker.expect("ConnectorException")
         postgresql.kill()
         worker.wait(30)
     postgresql.start()

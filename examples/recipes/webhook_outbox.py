@@ -58,19 +58,19 @@ def seconds_in(retry_after: str) -> float:
 
 
 async def deliver(client: httpx.AsyncClient, event: dict[str, Any]) -> None:
-    url, failures, error, asked = event["receiver"], event["failures"] + 1, "", 0.0
+    url, error, failures, asked = event["receiver"], "", event["failures"] + 1, 0.0
     headers = {"Content-Type": "application/json", "Webhook-Id": event["id"]}
     sending = client.stream("POST", url, content=event["body"], headers=headers)
     try:
         async with asyncio.timeout(TIMEOUT), sending as answer:  # its body is not read
             asked = seconds_in(answer.headers.get("Retry-After", ""))
             failures = len(waits) if answer.status_code == 410 else failures
-            failures = failures if answer.raise_for_status().is_error else 0
+            answer.raise_for_status()
     except Exception as problem:
         error = repr(problem)
+    event |= {"error": error, "failures": failures if error else 0}
     event["due"] = time.time() + waits.get(event["attempts"], sys.maxsize)
-    event["free"] = time.time() + max(asked, waits.get(failures, sys.maxsize))
-    event |= {"error": error, "failures": failures}
+    event["free"] = time.time() + max(asked, waits.get(event["failures"], sys.maxsize))
     try:
         await run_in_threadpool(execute, event, SETTLE, FREE)
         print(f"{url} {event['id']}: {error or 'delivered'}")
