@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from itertools import count
 from pathlib import Path
+from typing import Any, TypeVar
 
 import aio_pika
 import psycopg
@@ -17,6 +18,7 @@ import pytest
 from runner import services
 from runner.needs import POSTGRESQL, RABBITMQ, Needs, needs_of
 
+T = TypeVar("T")
 _numbers = count(1)
 
 
@@ -98,7 +100,7 @@ async def _delete_queues(url: str) -> None:
             await channel.queue_delete("default" + kind)
 
 
-def in_a_thread(coroutine: Coroutine[None, None, None]) -> Future[None]:
+def in_a_thread(coroutine: Coroutine[Any, Any, T]) -> Future[T]:
     """Run it where no event loop runs: this thread may have one."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, coroutine)

@@ -19,7 +19,13 @@ from runner.process import free_port
 from tests.orders import ask_until
 from tests.postgresql import Connection, connect, waits_for_a_lock
 from tests.proxy import proxy
-from tests.services import new_database, postgresql_url, running, settings_of
+from tests.services import (
+    in_a_thread,
+    new_database,
+    postgresql_url,
+    running,
+    settings_of,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -312,7 +318,7 @@ def test_what_an_app_begins_ends_with_its_lifespan(
         _, go_on = await asyncio.wait(begun, timeout=5)
         return go_on
 
-    assert asyncio.run(begin_and_end()) == set()
+    assert in_a_thread(begin_and_end()).result() == set()
 
 
 @pytest.mark.parametrize("example", [claims, mails, growing])
