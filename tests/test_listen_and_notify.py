@@ -178,16 +178,41 @@ def test_who_listens_later_does_not_hear_what_was_said_before():
         assert heard(late) == ["later", "last"]
 
 
+COUNT_CLAIMS = """
+    create sequence claims;
+    create function count_claim() returns trigger language plpgsql as
+        $$ begin perform nextval('claims'); return null; end $$;
+    create trigger count_claims after update on mails
+        for each statement execute function count_claim()
+"""
+CLAIMS_SO_FAR = """
+    select last_value from claims where is_called and not exists (
+        select from pg_stat_activity where datname = current_database()
+        and pid <> pg_backend_pid() and state <> 'idle')
+"""
+"""How often a worker has asked for a job; nothing while it does."""
+
+
 def test_what_was_placed_while_nobody_listened_is_found_after_the_reconnect(
     settings: dict[str, str],
 ):
     """The listener's connection is closed, and while there is none a job is placed: its notification is lost. The worker asks once when it listens again, and runs it."""
     address = running("postgresql").port
     port = free_port()
-    with proxy(address, port) as between:
+    with (
+        proxy(address, port) as between,
+        connect(settings["DATABASE"]) as database,
+    ):
+        database.execute(mails.CREATE)
+        database.execute(COUNT_CLAIMS)
         through = settings["DATABASE"].replace(f":{address}/", f":{port}/")
         with serve(MAILS, env=settings | {"LISTEN": through}) as server:
             server.wait_for("listen: ready")
+            ask_until(
+                lambda: database.execute(CLAIMS_SO_FAR).fetchall(),
+                lambda many: many == [(2,)],  # when it begins, and when it listens
+                60,
+            )
             between.close()
             failed = server.wait_for("listen: again in a second")
             mail(server, 1)
