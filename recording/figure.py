@@ -14,6 +14,10 @@ from recording.watching import CLIENT_WAITS, EVENT_LOOP, LANES
 _HEAD, _ROW, _BAR, _PRINTS, FOOT = 21, 29, 10, 27, 20
 """Heights in pixels: a lane's name, a row, the bar in it, the dots, the axis."""
 
+LETTER, LONGEST = 0.023, 46
+"""What part of the width a letter of a label takes on a small screen, and how many letters
+have room there."""
+
 
 @dataclass
 class _Bar:
@@ -74,7 +78,9 @@ def draw(run: Run, now: float = 0) -> str:
             if bar.handed_over is not None and bar.handed_over in moments:
                 x = percent(bar.handed_over, whole)
                 at = {"x1": x, "x2": x, "y1": str(y + 16), "y2": str(foot)}
-                SubElement(svg, "line", {"class": "response", **at})
+                svg.insert(
+                    0, Element("line", {"class": "response", **at})
+                )  # behind words
             y += _ROW
     if run.printed:
         text(svg, 0, y + 14, "prints", "lane prints")
@@ -121,28 +127,27 @@ def _moments(run: Run) -> set[float]:
 def _bars(run: Run, now: float) -> list[_Bar]:
     bars = []
     for e in run.exchanges:
-        label, end = f"{e.method} {e.path}", now
+        words, end = f"{e.method} {e.path}", now
         if e.received is not None:
             outcome = "leaves" if e.left else e.error or e.status
-            label += f" → {outcome} after {seconds(e.received - e.sent)}"
+            words += f" → {outcome}"
+            after = f" after {seconds(e.received - e.sent)}"
+            words += after if len(words + after) <= LONGEST else ""
             end = e.received
-        bar = _Bar(label, CLIENT_WAITS, e.sent, end, failed=bool(e.error))
+        bar = _Bar(words, CLIENT_WAITS, e.sent, end, failed=bool(e.error))
         bar.handed_over = e.handed_over
         bars.append(bar)
     for call in run.calls:
-        label = f"{call.function} · {seconds(call.end - call.start)}"
-        label += f" ✕ {call.error}" if call.error else ""
+        words = f"{call.function} · {seconds(call.end - call.start)}"
+        words += f" ✕ {call.error}" if call.error else ""
         failed = bool(call.error)
-        bars.append(_Bar(label, call.lane, call.start, call.end, call.open, failed))
+        bars.append(_Bar(words, call.lane, call.start, call.end, call.open, failed))
     return bars
 
 
 def _bar(svg: Element, bar: _Bar, whole: float, y: int) -> None:
     start, end = bar.start / whole, bar.end / whole
-    if start > 0.5:
-        text(svg, end, y + 12, bar.label, "name", anchor="end")
-    else:
-        text(svg, start, y + 12, bar.label, "name")
+    label(svg, start, end, y + 12, bar.label)
     looks = f"bar {css(bar.lane)}"
     looks += " open" if bar.open else ""
     looks += " failed" if bar.failed else ""
@@ -158,15 +163,33 @@ def _bar(svg: Element, bar: _Bar, whole: float, y: int) -> None:
     SubElement(svg, "rect", {**shape, "width": width})
 
 
+def label(svg: Element, start: float, end: float, y: int, words: str) -> None:
+    """Words above a bar from `start` to `end` of the width.
+
+    They fit on a small screen, and are moved away from the bar as little as that takes.
+    """
+    wide = min(1, len(words) * LETTER)
+    middle = (start + end) / 2
+    places = [
+        ("start", start, min(start, 1 - wide)),
+        ("end", end, max(end, wide)),
+        ("middle", middle, min(max(middle, wide / 2), 1 - wide / 2)),
+    ]
+    if start > 0.5:
+        places[:2] = places[1::-1]
+    anchor, _, x = min(places, key=lambda place: abs(place[2] - place[1]))
+    text(svg, x, y, words, "name", anchor)
+
+
 def band(
-    svg: Element, start: float, end: float, height: int, label: str, top: int = 0
+    svg: Element, start: float, end: float, height: int, words: str, top: int = 0
 ) -> None:
     """A shade over the part from `start` to `end` of the width, and its name, if it has one."""
     at = {"x": percent(start, 1), "width": percent(end - start, 1), "y": str(top)}
     looks = {"fill": "currentColor", "fill-opacity": ".1", "height": str(height)}
     SubElement(svg, "rect", {**at, **looks})
-    if label:
-        text(svg, (start + end) / 2, top + 14, label, "time", anchor="middle")
+    if words:
+        text(svg, (start + end) / 2, top + 14, words, "time", anchor="middle")
 
 
 def axis(svg: Element, whole: float, foot: int) -> None:

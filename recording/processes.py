@@ -13,7 +13,20 @@ from dataclasses import dataclass
 from itertools import groupby, pairwise
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-from recording.figure import FOOT, and_, axis, band, canvas, css, percent, seconds, text
+from recording.figure import (
+    FOOT,
+    LETTER,
+    LONGEST,
+    and_,
+    axis,
+    band,
+    canvas,
+    css,
+    label,
+    percent,
+    seconds,
+    text,
+)
 from recording.model import Call, Exchange, Life, Run
 from recording.watching import CLIENT_WAITS
 
@@ -21,9 +34,8 @@ _HEAD, _ROW, _BAR, _FEW, _TICK = 27, 29, 10, 12, 5
 """Heights in pixels: a lane's name and its process's life, a row, the bar in it; how many
 rows there are at most, and the height of one of more."""
 
-_NAME, _LETTER, _LONGEST = 0.24, 0.023, 46
-"""Parts of the width on a small screen: a lane's name, and a letter of a label; and how
-many letters have room there."""
+_NAME = 0.24
+"""What part of the width a lane's name takes on a small screen."""
 
 
 APPS = ("app", "sender", "receiver")
@@ -164,7 +176,7 @@ class _Drawing:
             at = {"x1": x, "x2": x, "y1": str(self._y + 15), "y2": str(self._y + 25)}
             SubElement(self._parts, "line", {"class": "life", **at})
             part = life.signalled / self._whole
-            free = (len(life.process) + 1 + len(life.signal) / 2) * _LETTER
+            free = (len(life.process) + 1 + len(life.signal) / 2) * LETTER
             part = max(part, free)  # behind the lane's name
             text(self._parts, part, self._y + 14, life.signal, "mark", "middle")
 
@@ -191,11 +203,11 @@ class _Drawing:
             return
         for exchange in exchanges:
             ended = exchange.received or self._run.over
-            label = f"{exchange.method} {exchange.path} → {_outcome(exchange)}"
+            words = f"{exchange.method} {exchange.path} → {_outcome(exchange)}"
             after = f" after {seconds(ended - exchange.sent)}"
-            label += after if len(label + after) <= _LONGEST else ""
+            words += after if len(words + after) <= LONGEST else ""
             looks = "failed" if exchange.error else ""
-            self._name(exchange.sent, ended, label)
+            self._name(exchange.sent, ended, words)
             self._bar(exchange.sent, ended, CLIENT_WAITS, looks)
             for placed in self._run.queued:
                 if placed.process == name and exchange.sent <= placed.time <= ended:
@@ -235,8 +247,8 @@ class _Drawing:
             most = max(most, count)
             points.append((time, count))
         points.append((self._run.over, count))
-        label = f"{len({w.job for w in self._waits})} jobs; at most {most} wait at once"
-        text(self._parts, 0, self._y + 12, label, "name")
+        words = f"{len({w.job for w in self._waits})} jobs; at most {most} wait at once"
+        text(self._parts, 0, self._y + 12, words, "name")
         height = _ROW + 8
         path = f"M0 {height}"
         for (_, before), (time, after) in pairwise(points):
@@ -251,15 +263,15 @@ class _Drawing:
         if len(calls) > _FEW:
             ends = [(c.start, c.end, "torn" if c.torn else "") for c in calls]
             torn = sum(call.torn for call in calls)
-            label = f"{len(calls)} jobs" + (f", {torn} cut off" if torn else "")
-            self._ticks(ends, label, calls[0].lane)
+            words = f"{len(calls)} jobs" + (f", {torn} cut off" if torn else "")
+            self._ticks(ends, words, calls[0].lane)
             return
         for job in dict.fromkeys(call.job for call in calls):
             mine = [call for call in calls if call.job == job]
             first = next(call for call in self._run.calls if call.job == job)
             again = "" if mine[0] is first else " again"
-            label = f"{shown(job)}{again} · {outcomes(mine)}"
-            self._name(mine[0].start, mine[-1].end, label)
+            words = f"{shown(job)}{again} · {outcomes(mine)}"
+            self._name(mine[0].start, mine[-1].end, words)
             for call in mine:
                 looks = "torn" if call.torn else "failed" if call.error else ""
                 self._bar(call.start, call.end, call.lane, looks)
@@ -292,14 +304,10 @@ class _Drawing:
         width = "3" if short else percent(end - start, self._whole)
         SubElement(self._parts, "rect", {**shape, "width": width})
 
-    def _name(self, start: float, end: float, label: str) -> None:
+    def _name(self, start: float, end: float, words: str) -> None:
         """Words above a bar, so that they fit into the figure on a small screen."""
-        x, right = start / self._whole, end / self._whole
-        wide = min(1, len(label) * _LETTER)
-        if x > 0.5:
-            text(self._parts, max(right, wide), self._y + 12, label, "name", "end")
-        else:
-            text(self._parts, min(x, 1 - wide), self._y + 12, label, "name")
+        at = start / self._whole, end / self._whole
+        label(self._parts, *at, self._y + 12, words)
 
     def _hop(self, time: float, above: int, below: int, looks: str = "hop") -> None:
         x = self._at(time)
@@ -307,10 +315,10 @@ class _Drawing:
         self._parts.insert(0, Element("line", {"class": looks, **at}))  # behind words
 
     def _ticks(
-        self, ends: Sequence[tuple[float, float, str]], label: str, lane: str
+        self, ends: Sequence[tuple[float, float, str]], words: str, lane: str
     ) -> None:
         """Many bars, below each other where they overlap, without their names."""
-        text(self._parts, 0, self._y + 12, label, "name")
+        text(self._parts, 0, self._y + 12, words, "name")
         rows: list[float] = []
         paths = defaultdict[str, str](str)
         for start, end, looks in sorted(ends):
@@ -319,9 +327,9 @@ class _Drawing:
             x = round(1000 * start / self._whole)
             width = max(2, round(1000 * (end - start) / self._whole))
             paths[looks] += f"M{x} {_TICK * row}h{width}v{_TICK - 1}h-{width}z"
-        words = [" ".join(filter(None, ["bar", css(lane), looks])) for looks in paths]
+        classes = [" ".join(filter(None, ["bar", css(lane), looks])) for looks in paths]
         self._stretched(
-            _TICK * len(rows), dict(zip(words, paths.values(), strict=True))
+            _TICK * len(rows), dict(zip(classes, paths.values(), strict=True))
         )
 
     def _stretched(self, height: int, paths: dict[str, str]) -> None:

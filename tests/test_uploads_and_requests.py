@@ -164,7 +164,7 @@ def test_the_endpoint_gets_what_a_middleware_has_read():
 def test_a_middleware_that_takes_all_for_requests_takes_the_lifespan_away(
     tmp_path: Path,
 ):
-    """Without the question for `scope["type"]` the lifespan does not run, and uvicorn only remarks that it appears unsupported."""
+    """Without the check of `scope["type"]` the lifespan does not run, and uvicorn only remarks that it appears unsupported."""
     for change in ({}, {'if scope["type"] != "http":': "if False:"}):
         with serve("main:app", cwd=changed(tmp_path, change)) as server:
             said = "'lifespan' protocol appears unsupported" in server.transcript()

@@ -38,7 +38,7 @@ def draw(series: list[Latency]) -> str:
         return f"{2 + 96 * (math.log10(second) - low) / (high - low):.2f}%"
 
     foot = _ROW * len(series)
-    svg = canvas(story(series), foot + _FOOT)
+    svg = canvas(story(series), foot + _FOOT, "timeline latencies")
     for power in range(math.ceil(low), math.floor(high) + 1):
         at = {"x1": x(10**power), "x2": x(10**power), "y1": "0", "y2": str(foot)}
         SubElement(svg, "line", {"class": "tick", **at})

@@ -51,6 +51,8 @@ def versions(part: str, _: Markdown) -> str:
         f"<tr><td>{name}</td><td>{version}</td></tr>"
         for name, version in listed(part).items()
     )
+    if not rows:
+        return "<p>None is kept yet.</p>"
     table = f"<table>{head}<tbody>{rows}</tbody></table>"
     return f"<div data-search-exclude>{table}</div>"
 

@@ -180,7 +180,7 @@ def test_requests_that_mean_nothing_are_named(page: Page, playground: Locator):
 
 
 def test_a_link_brings_back_code_and_requests(page: Page, playground: Locator):
-    """A link brings back code and requests, also four kilobytes that are not all ASCII. Nothing runs until *Run* is pressed."""
+    """A link brings back code and requests, also four kilobytes that are not all ASCII. Nothing runs until Run is pressed."""
     code = MANY + "print('Grüße')\n"
     write(playground, code, "GET /ü\nsleep 1")
     press(playground, "Copy link")
