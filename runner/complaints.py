@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 _WARNING = re.compile(
     r"\S*: RuntimeWarning: "
     # not at the end of Python, where all is left open, and folders are removed
-    r"|(?!sys:1)\S*: ResourceWarning: (?!Implicitly cleaning up)"
+    r"|(?!sys:1|<sys>:0)\S*: ResourceWarning: (?!Implicitly cleaning up)"
     r"|(?!.*/\.cache/)\S*: (?:Pending)?DeprecationWarning: "  # not of a queue's old ones
 )
 _ERROR = re.compile(

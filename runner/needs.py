@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import distributions
 from pathlib import Path
@@ -20,6 +20,8 @@ _REDIS = "redis://127.0.0.1:{port}"
 RABBITMQ = "amqp://guest:guest@127.0.0.1:{port}/%2F"
 POSTGRESQL = "postgresql://postgres@127.0.0.1:{port}/{database}"
 """Addresses for clients."""
+_FORKS_AGAIN = r"multi-threaded, use of fork\(\) may lead to deadlocks"
+"""What Python 3.12 and newer say when Taskiq replaces a worker's process that has died."""
 _PROCRASTINATE = ("procrastinate", "--app", "{module}.queue")
 
 
@@ -201,12 +203,16 @@ def prepare(needs: Needs, module: str, env: Mapping[str, str]) -> None:
         complete(_command(needs.prepare, module), env=env)
 
 
+@contextmanager
 def start_worker(
     needs: Needs, module: str, env: Mapping[str, str], *options: str
-) -> AbstractContextManager[Server]:
+) -> Iterator[Server]:
     """Run the worker until the end of the block, which begins when it is ready."""
     command = _command(needs.worker, module)
-    return start((*command, *options), env=env, ready=needs.ready)
+    with start((*command, *options), env=env, ready=needs.ready) as worker:
+        if needs.worker[0] == "taskiq":
+            worker.expect(_FORKS_AGAIN)
+        yield worker
 
 
 def _command(parts: tuple[str, ...], module: str) -> tuple[str, ...]:

@@ -21,6 +21,9 @@ import pytest
 from runner import Server
 from runner.process import PATIENCE, PYTHON, start
 
+NO_LOOP = "mangum/adapter.py:[0-9]+: DeprecationWarning: There is no current event loop"
+"""What Mangum has Python 3.12 and 3.13 say when it looks for one, and makes its own."""
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -124,5 +127,6 @@ def deployed(
         env = {**address, **(env or {})}
         with start(command, env=env, ready=None) as process:
             function.process = process
+            process.expect(NO_LOOP)
             yield function
         api.shutdown()

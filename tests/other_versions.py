@@ -209,7 +209,7 @@ def main(kind: str, extra: str, arguments: list[str]) -> int:
         env={**os.environ, **({"APART": str(apart)} if apart else {})},
     )
     if not report.exists():
-        print(f"pytest ended with {code} before it ran a test: see above")
+        print(f"pytest ended with {code} and wrote no report: see above")
     else:
         print(told(wrong_in(report), other_than_pinned(python, apart)))
     return code

@@ -87,6 +87,7 @@ def test_what_was_forgotten_is_found_wherever_python_collects_it(kind: str):
         'INFO:     127.0.0.1:1 - "GET /ERROR HTTP/1.1" 404 Not Found',
         "/x/.cache/arq/arq/worker.py:877: DeprecationWarning: old",
         "sys:1: ResourceWarning: unclosed <socket.socket fd=3>",
+        "<sys>:0: ResourceWarning: unclosed <socket.socket fd=3>",  # since Python 3.13
         "/x/lib/python3.13/tempfile.py:9: ResourceWarning: Implicitly cleaning up",
         "send_receipt: order 7 failed",
         "errors=0 level=INFO",

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from runner import Server, client, serve
-from runner.process import ROOT, free_port, start
+from runner.process import ROOT, ServerError, free_port, start
 from tests.copying import with_changes
 from tests.orders import ask_until
 from tests.terminal import positions
@@ -283,22 +283,60 @@ def test_under_the_uvicorn_command_the_same_file_serves():
 UNGUARDED = {GUARDED: "uvicorn.run(app)\n"}
 
 
-@pytest.mark.parametrize("method", ["spawn", "forkserver"])
 def test_without_the_guard_the_process_fails_in_its_bootstrapping_phase(
-    tmp_path: Path, method: str
+    tmp_path: Path,
 ):
-    """Without the guard the process that the pool has spawned imports `main.py`, starts the app once more, and with it a pool: `before the current process has finished its bootstrapping phase`. The server serves on with a `BrokenProcessPool`. `forkserver` does the same."""
-    changes = {**UNGUARDED, '"spawn"': f'"{method}"'}
-    with run_with_python(tmp_path, changes) as server:
-        server.wait_for("finished its bootstrapping phase")
-        server.wait_for("Application startup failed")
-        client.post(f"{server.url}/forecasts")
-        server.wait_for("BrokenProcessPool")
+    """Without the guard the process that the pool has spawned imports `main.py`, starts the app once more, and with it a pool: `before the current process has finished its bootstrapping phase`. The server serves on with a `BrokenProcessPool`."""
+    with run_with_python(tmp_path, UNGUARDED) as server:
+        breaks_in_its_bootstrapping_phase(server)
+
+
+def breaks_in_its_bootstrapping_phase(server: Server) -> None:
+    """The pool is broken by what its process does, and the server serves."""
+    server.wait_for("finished its bootstrapping phase")
+    server.wait_for("Application startup failed")
+    client.post(f"{server.url}/forecasts")
+    server.wait_for("BrokenProcessPool")
+
+
+SINCE = {13: (3, 13, 8), 14: (3, 14, 1)}
+"""The releases in which the fork server imports the main module too."""
+
+
+def test_without_the_guard_forkserver_ends_the_server_from_python_3_14_1_on(
+    tmp_path: Path,
+):
+    """`forkserver` does the same up to Python 3.13.7. Since 3.14.1, and 3.13.8, it is the fork server that imports `main.py` and fails, and the server does not start: `ConnectionResetError` or `EOFError`, and `Application startup failed`."""
+    changes = {**UNGUARDED, '"spawn"': '"forkserver"'}
+    ends = sys.version_info[:3] >= SINCE.get(sys.version_info.minor, (3, 14))
+    if not ends:
+        with run_with_python(tmp_path, changes) as server:
+            breaks_in_its_bootstrapping_phase(server)
+        return
+    with pytest.raises(ServerError) as raised, run_with_python(tmp_path, changes):
+        pass
+    told = str(raised.value)
+    assert "finished its bootstrapping phase" in told
+    assert "ConnectionResetError" in told or "EOFError" in told
+    assert told.count("Application startup failed") == 2
 
 
 def test_without_the_guard_fork_works(tmp_path: Path):
     """With `fork`, the default on Linux before Python 3.14, nothing is imported again, and the guard is not missed."""
     changes = {**UNGUARDED, '"spawn"': '"fork"'}
+    with run_with_python(tmp_path, changes) as server:
+        client.post(f"{server.url}/forecasts")
+        server.wait_for("publish_forecast: 2053351")
+
+
+def test_from_python_3_14_on_the_default_on_linux_is_forkserver(tmp_path: Path):
+    """If no context is named, on Linux, the guard is not missed before Python 3.14. From 3.14 on it is: the default is `forkserver`."""
+    changes = {**UNGUARDED, ', get_context("spawn")': ""}
+    if sys.version_info >= (3, 14):
+        failed = pytest.raises(ServerError, match="forkserver")
+        with failed, run_with_python(tmp_path, changes):
+            pass
+        return
     with run_with_python(tmp_path, changes) as server:
         client.post(f"{server.url}/forecasts")
         server.wait_for("publish_forecast: 2053351")

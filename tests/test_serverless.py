@@ -12,7 +12,7 @@ import pytest
 
 from runner import Server, client, serve
 from runner.process import PATIENCE, Line
-from tests.on_lambda import deployed
+from tests.on_lambda import NO_LOOP, deployed
 from tests.terminal import positions
 
 MANGUM = "examples.serverless.behind_mangum.handler"
@@ -44,6 +44,7 @@ def test_on_lambda_the_client_waits_for_the_task():
 def test_under_uvicorn_the_same_app_answers_before_the_task_is_done():
     """Under uvicorn the same app answers before the task is done."""
     with serve("examples.serverless.behind_mangum:app") as server:
+        server.expect(NO_LOOP)
         client.post(f"{server.url}/orders/tea")
         received = time.monotonic()
         assert received < server.wait_for("send_receipt: tea done").time
@@ -185,6 +186,7 @@ def test_spans_of_a_frozen_process_are_sent_when_it_is_woken():
     """The spans of a process that is frozen after its response are sent when it is woken; none is lost."""
     soon = {"OTEL_BSP_SCHEDULE_DELAY": "1000"}
     with serve(SPANS, env=soon) as server:
+        server.expect(NO_LOOP)
         client.post(f"{server.url}/orders")
         with server.frozen():
             time.sleep(FROZEN)
@@ -195,6 +197,7 @@ def test_spans_of_a_frozen_process_are_sent_when_it_is_woken():
 def test_spans_of_a_frozen_process_that_is_killed_are_lost():
     """If it is killed while it is frozen, they are lost."""
     with serve(SPANS, env=LATE) as server:
+        server.expect(NO_LOOP)
         client.post(f"{server.url}/orders")
         server.wait_for("send_receipt: done")
         server.process.send_signal(SIGSTOP)
@@ -205,6 +208,7 @@ def test_spans_of_a_frozen_process_that_is_killed_are_lost():
 def test_after_a_SIGTERM_the_provider_sends_nothing_by_itself():
     """After a `SIGTERM` the provider sends nothing by itself: uvicorn ends by the signal, and Python calls no exit handler."""
     with serve(SPANS, "--lifespan", "off", env=LATE) as server:
+        server.expect(NO_LOOP)
         client.post(f"{server.url}/orders")
         server.wait_for("send_receipt: done")
         assert server.stop() == -SIGTERM
@@ -214,6 +218,7 @@ def test_after_a_SIGTERM_the_provider_sends_nothing_by_itself():
 def test_the_lifespan_sends_them():
     """The lifespan sends them."""
     with serve(SPANS, env=LATE) as server:
+        server.expect(NO_LOOP)
         client.post(f"{server.url}/orders")
         server.wait_for("send_receipt: done")
         server.stop()
