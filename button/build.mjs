@@ -1,7 +1,6 @@
 // Builds what the Run button loads: node button/build.mjs WHEELS OUT
-// The elements and their worker, the editor in one file, Pyodide as it comes from npm, and one archive with FastAPI, this
-// folder's Python and recording/, compiled by Pyodide's own Python so that nothing is compiled
-// in the reader's browser.
+// The elements and their worker, the editor in one file, Pyodide as it comes from npm, and archives with its standard
+// library, FastAPI, this folder's Python and recording/: see packing.py, which packs them.
 import fs from "node:fs"
 import path from "node:path"
 import { gzipSync } from "node:zlib"
@@ -12,6 +11,23 @@ import { loadPyodide } from "pyodide"
 const [wheels, out] = process.argv.slice(2)
 const here = import.meta.dirname
 const scripts = ["element.js", "playground.js", "worker.js"]
+const program = `
+from fastapi import BackgroundTasks, FastAPI
+from pydantic import BaseModel
+
+app = FastAPI()
+
+class Order(BaseModel):
+    item: str = "tea"
+
+def send_receipt(item: str) -> None:
+    print(item)
+
+@app.post("/orders")
+def create_order(order: Order, tasks: BackgroundTasks) -> Order:
+    tasks.add_task(send_receipt, order.item)
+    return order
+`
 const runtime = ["pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json"]
 
 const home = path.dirname(createRequire(import.meta.url).resolve("pyodide"))
@@ -24,61 +40,28 @@ for (const folder of [here, path.join(here, "..", "recording")]) {
   for (const file of fs.readdirSync(folder).filter(file => file.endsWith(".py")))
     python.FS.writeFile(`${name}/${file}`, fs.readFileSync(path.join(folder, file)))
 }
-const archive = await python.runPythonAsync(`
-import compileall, io, pathlib, zipfile
+python.FS.writeFile("/packing.py", fs.readFileSync(path.join(here, "packing.py")))
+const packing = python.runPython("import sys; sys.path.insert(0, '/'); import packing; packing")
+const packages = packing.packages("/env")
 
-LEFT_OUT = ("fastapi/cli", "anyio/_backends/_trio", "anyio/pytest_plugin", "pydantic/v1/", "pydantic/mypy", "recording/processes", "recording/shape")
-env = pathlib.Path("/env")
-compileall.compile_dir(env, legacy=True, quiet=1, optimize=2, stripdir="/env")
-packed = io.BytesIO()
-with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-    for file in sorted(p for p in env.rglob("*") if p.is_file()):
-        name = file.relative_to(env).as_posix()
-        source = file.suffix in (".py", ".pyi") and name != "anyio/__init__.py"
-        compiled_twice = name == "anyio/__init__.pyc"  # anyio reads its own source
-        unused = "__pycache__" in name or "/sboms/" in name or name.startswith(LEFT_OUT) or name.endswith("/RECORD")
-        if source or compiled_twice or unused:
-            continue
-        data = file.read_bytes()
-        if name.endswith(".dist-info/METADATA"):
-            data = data.partition(b"\\n\\n")[0] + b"\\n"  # the fields, without the README below them
-        archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED, 9)
-packed.getvalue()
-`).then(bytes => bytes.toJs())
-
-// The standard library comes as source. What FastAPI imports is compiled here, once, and what
-// nobody imports in a browser is left out.
+// What Python has imported when it has begun, and when a program has run.
 const reader = await loadPyodide()
-reader.unpackArchive(archive, "zip", { extractDir: "/env" })
-python.globals.set("files", await reader.runPythonAsync(`
+const imported = folder => reader.runPython(`
 import sys
+files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
+[file.removeprefix(${JSON.stringify(folder)}) for file in files if file.startswith(${JSON.stringify(folder)})]`).toJs()
+const standard = reader.runPython("import os; os.__file__.removesuffix('os.py')")
+reader.runPython("import tarfile, compression.zstd, encodings.cp437")  // what unpacks the rest
+const begins = imported(standard)
+reader.unpackArchive(packing.zipped(packages).toJs(), "zip", { extractDir: "/env" })
+await reader.runPythonAsync(`
 sys.path.insert(0, "/env")
-import fastapi, button.browser
-" ".join(getattr(module, "__file__", None) or "" for module in list(sys.modules.values()))
-`))
-python.FS.writeFile("/stdlib.zip", fs.readFileSync(path.join(home, "python_stdlib.zip")))
-const stdlib = await python.runPythonAsync(`
-import importlib._bootstrap_external as external
-
-LEFT_OUT = (
-    "_pyrepl/", "multiprocessing/", "pydoc_data/", "turtle", "xmlrpc/", "wsgiref/",
-    "imaplib", "ftplib", "poplib", "smtplib", "nntplib", "pdb", "doctest", "pickletools", "_pyio",
-    "encodings/mac_", "encodings/cp", "encodings/iso", "encodings/koi", "encodings/big5", "encodings/euc",
-)
-inside = "python314.zip/"
-used = {file.partition(inside)[2] for file in files.split()}
-source, packed = zipfile.ZipFile("/stdlib.zip"), io.BytesIO()
-with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-    for name in source.namelist():
-        data = source.read(name)
-        if name in used and name.endswith(".py"):
-            code = compile(data, f"/lib/{inside}{name}", "exec", dont_inherit=True, optimize=2)
-            name, data = f"{name}c", bytes(external._code_to_timestamp_pyc(code))
-        elif name.startswith(LEFT_OUT):
-            continue
-        archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED, 9)
-packed.getvalue()
-`)
+from button import browser
+from pathlib import Path
+await browser.perform(${JSON.stringify(program)}, "POST /orders {}", lambda message: None)`)
+const used = [...imported(standard), ...imported("/env/")]
+const stdlib = python.toPy(new Uint8Array(fs.readFileSync(path.join(home, "python_stdlib.zip"))))
+const packed = packing.pack(stdlib, packages, begins, used)
 
 fs.rmSync(out, { recursive: true, force: true })
 fs.mkdirSync(path.join(out, "pyodide"), { recursive: true })
@@ -89,13 +72,14 @@ const { metafile } = await build({
   outfile: path.join(out, "editor.js"),
   bundle: true, format: "esm", minify: true, target: "es2022", metafile: true,
 })
-const packed = new Set(Object.keys(metafile.inputs).map(file => /^node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0]).filter(Boolean))
-fs.writeFileSync(path.join(out, "editor.LICENSE.txt"), [...packed].sort().map(folder =>
+const bundled = new Set(Object.keys(metafile.inputs).map(file => /^node_modules\/(?:@[^/]+\/)?[^/]+/.exec(file)?.[0]).filter(Boolean))
+fs.writeFileSync(path.join(out, "editor.LICENSE.txt"), [...bundled].sort().map(folder =>
   `${folder.slice("node_modules/".length)}\n\n${fs.readFileSync(path.join(folder, "LICENSE"), "utf8")}`).join("\n"))
 for (const file of runtime)
   fs.copyFileSync(path.join(home, file), path.join(out, "pyodide", file))
-fs.writeFileSync(path.join(out, "env.zip"), archive)
-fs.writeFileSync(path.join(out, "pyodide", "python_stdlib.zip"), stdlib.toJs())
+fs.writeFileSync(path.join(out, "pyodide", "python_stdlib.zip"), packed.begins.toJs())
+fs.writeFileSync(path.join(out, "env.tar.zst"), packed.environment.toJs())
+fs.writeFileSync(path.join(out, "later.zip"), packed.later.toJs())
 
 // The licences of the packages are in the archive. Pyodide's npm package brings no text of its own.
 const { version, license, repository } = JSON.parse(fs.readFileSync(path.join(home, "package.json")))
@@ -104,6 +88,6 @@ fs.writeFileSync(path.join(out, "pyodide", "LICENSE.txt"),
   `It contains CPython, under the Python Software Foundation License.\n`)
 
 // What a reader loads, as a static host compresses it.
-const loaded = [...runtime.map(file => `pyodide/${file}`), "env.zip"]
+const loaded = [...runtime.map(file => `pyodide/${file}`), "env.tar.zst"]
 const bytes = loaded.reduce((sum, file) => sum + gzipSync(fs.readFileSync(path.join(out, file))).length, 0)
 fs.writeFileSync(path.join(out, "megabytes.txt"), (bytes / 1e6).toFixed(1))

@@ -5,15 +5,20 @@ const status = text => postMessage({ type: "status", text })
 
 const load = async () => {
   const { loadPyodide } = await import(new URL("pyodide/pyodide.mjs", base))
-  const archive = fetch(new URL("env.zip", base)).then(response => {
+  const archive = fetch(new URL("env.tar.zst", base)).then(response => {
     if (!response.ok) throw new Error(`${response.status} for ${response.url}`)
     return response.arrayBuffer()
   })
   const stderr = text => postMessage({ type: "output", text })
   const python = await loadPyodide({ indexURL: new URL("pyodide/", base).href, stderr, stdout: () => {} })
-  python.unpackArchive(await archive, "zip", { extractDir: "/lib/env" })
+  python.unpackArchive(await archive, "zstdtar", { extractDir: "/lib/env" })
   status("Importing FastAPI…")
-  await python.runPythonAsync("import sys; sys.path.insert(0, '/lib/env'); import fastapi, button.browser")
+  await python.runPythonAsync(`
+import sys
+sys.path.insert(0, "/lib/env")
+from button.later import Finder
+sys.meta_path.append(Finder())
+import fastapi, button.browser`)
   return python.pyimport("button.browser")
 }
 

@@ -102,6 +102,40 @@ def test_by_the_keyboard_alone(page: Page, playground: Locator):
     status(playground, "Finished")
 
 
+FEW = f"""{FIRST}
+import email.mime.text, pydantic.dataclasses, tomllib
+print(email.mime.text.MIMEText("tea").get_content_type(), tomllib.loads("cups = 2"))
+"""
+
+
+def test_what_few_programs_import_is_fetched_at_the_first_import(
+    page: Page, playground: Locator
+):
+    """Modules, packages, and parts of packages that are there: all with one request."""
+    load_page(page, "/playground/")
+    fetched: list[str] = []
+    page.on("request", lambda request: fetched.append(Path(request.url).name))
+    run(page, playground)
+    assert "later.zip" not in fetched
+    write(playground, FEW)
+    for _ in range(2):
+        press(playground, "Run")
+        printed(playground, "text/plain {'cups': 2}")
+        status(playground, "Finished")
+    assert fetched.count("later.zip") == 1
+
+
+def test_what_cannot_be_fetched_is_an_import_error(page: Page, playground: Locator):
+    load_page(page, "/playground/")
+    page.context.route("**/later.zip", lambda route: route.abort())
+    write(playground, FEW)
+    press(playground, "Run")
+    printed(playground, "ImportError: email.mime could not be loaded")
+    page.context.unroute("**/later.zip")
+    press(playground, "Run")
+    printed(playground, "text/plain {'cups': 2}")
+
+
 def test_what_is_known_to_go_wrong_is_named_with_its_line_and_page(
     page: Page, playground: Locator
 ):
