@@ -31,7 +31,7 @@ def create_order(order: Order, tasks: BackgroundTasks) -> Order:
 const runtime = ["pyodide.mjs", "pyodide.asm.mjs", "pyodide.asm.wasm", "python_stdlib.zip", "pyodide-lock.json"]
 
 const home = path.dirname(createRequire(import.meta.url).resolve("pyodide"))
-const python = await loadPyodide()
+const python = await loadPyodide({ env: { PYTHONNODEBUGRANGES: "1" } })
 for (const wheel of fs.readdirSync(wheels))
   python.unpackArchive(new Uint8Array(fs.readFileSync(path.join(wheels, wheel))), "zip", { extractDir: "/env" })
 for (const folder of [here, path.join(here, "..", "recording")]) {
