@@ -271,7 +271,7 @@ def raised_after(file: File) -> Found:
 
 
 @_rule(
-    "why-it-never-ran/#added-after-yield-in-a-dependency",
+    "why-it-never-ran/#a-task-added-after-yield-in-a-dependency-never-runs",
     "{} never runs: what {} does after its yield comes when the tasks have ended.",
 )
 def added_after_yield(file: File) -> Found:

@@ -132,6 +132,7 @@ def test_a_handler_for_all_exceptions_is_called_and_its_response_dropped():
     with serve("examples.when_a_task_fails.handler_for_all:app") as server:
         answer = client.post(f"{server.url}/orders")
         server.wait_for(r"report_exception: POST /orders: ConnectionError\('the mail")
+        server.wait_for("ERROR: .*Exception in ASGI application")
     assert answer.status_code == 200
     assert answer.json() == {"message": "Task has been queued"}
 
@@ -244,6 +245,7 @@ def test_an_asgi_middleware_sees_the_exception_of_a_task():
     with serve("examples.when_a_task_fails.seen_by_a_middleware:app") as server:
         assert client.post(f"{server.url}/orders").status_code == 200
         server.wait_for("ASGI middleware: /orders: the mail server refused")
+        server.wait_for("ERROR: .*Exception in ASGI application")
         printed = server.transcript()
     assert "http middleware: nothing has failed" in printed
     assert "http middleware: the task has failed" not in printed
