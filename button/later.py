@@ -3,7 +3,7 @@
 import io
 import zipfile
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
+from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_file_location
 from pathlib import Path
@@ -29,12 +29,28 @@ class Finder(MetaPathFinder):
         path: Sequence[str] | None,
         target: ModuleType | None = None,
     ) -> ModuleSpec | None:
-        """The module, if it is one of them. Raises `ImportError` if they cannot be fetched."""
+        """The module, if it is one of them. Nothing is fetched before it is loaded."""
         if name not in self._files:
             return None
+        spec = spec_from_file_location(name, FOLDER / self._files[name])
+        if spec and spec.loader:
+            spec.loader = _Fetching(spec.loader)
+        return spec
+
+
+class _Fetching(Loader):
+    """Loads a module when it has fetched them all. Raises `ImportError` if it cannot."""
+
+    def __init__(self, loader: Loader) -> None:
+        self._loader = loader
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         if not FOLDER.exists():
-            _fetch(name)
-        return spec_from_file_location(name, FOLDER / self._files[name])
+            _fetch(spec.name)
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        self._loader.exec_module(module)
 
 
 def _module(path: Path) -> str:

@@ -21,16 +21,14 @@ external = import_module("importlib._bootstrap_external")
 Files = dict[str, bytes]
 """Names below a folder that modules are imported from, and what is in the files."""
 
-LEFT_OUT = tuple(
-    """
-    fastapi/cli anyio/_backends/_trio anyio/pytest_plugin pydantic/v1/ pydantic/mypy
-    recording/processes recording/shape button/packing
-    _pyrepl/ multiprocessing/ pydoc_data/ turtle xmlrpc/ wsgiref/
-    imaplib ftplib poplib smtplib nntplib pdb doctest pickletools _pyio
-    encodings/mac_ encodings/cp encodings/iso encodings/koi encodings/big5 encodings/euc
-    """.split()
-)
-"""What no browser needs."""
+_NOT_IN_A_BROWSER = """
+fastapi/cli anyio/_backends/_trio anyio/pytest_plugin pydantic/v1/ pydantic/mypy
+recording/processes recording/shape button/packing
+_pyrepl/ multiprocessing/ pydoc_data/ turtle xmlrpc/ wsgiref/
+imaplib ftplib poplib smtplib nntplib pdb doctest pickletools _pyio
+encodings/mac_ encodings/cp encodings/iso encodings/koi encodings/big5 encodings/euc
+"""
+LEFT_OUT = tuple(_NOT_IN_A_BROWSER.split())
 
 WHOLE = ("fastapi/", "starlette/", "button/", "recording/")
 """Where each module is one that programs import."""
