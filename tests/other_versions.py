@@ -2,6 +2,10 @@
 
 ``python -m tests.other_versions newest|prereleases|lowest "WITH" [pytest's arguments]``; WITH is
 what is installed over the rest, such as ``fastapi==0.115.0``. Ends with pytest's exit code.
+
+``upgraded`` in place of these is for pins that have been moved: the suite in this
+environment, and a report that names what the last commit had pinned. ``pins`` moves
+those that are beside the examples.
 """
 
 import os
@@ -11,8 +15,9 @@ import subprocess
 import sys
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -30,6 +35,8 @@ APART = ROOT / ".cache/newest"
 """Where the newest of the queues are that have an environment of their own."""
 PRERELEASES = ("fastapi", "starlette")
 ELSEWHERE = "of no page"
+CONSTRAINTS = ROOT / "constraints.txt"
+PINS_APART = sorted(ROOT.glob("examples/*/requirements.txt"))
 
 
 @dataclass(frozen=True)
@@ -70,15 +77,7 @@ def make_environment(kind: str, extra: list[str]) -> Path:
     folder = ROOT / f".venv-{kind}"
     python = folder / "bin/python"
     subprocess.check_call([sys.executable, "-m", "venv", "--clear", folder])
-
-    def install(*what: str) -> None:
-        command = [str(python), "-m", "pip", "install", "--disable-pip-version-check"]
-        ended = subprocess.run(
-            [*command, *what], cwd=ROOT, capture_output=True, text=True
-        )
-        if ended.returncode:
-            sys.exit(ended.stderr)
-
+    install = partial(_install, python)
     install("--upgrade", "pip")
     groups = [option for group in GROUPS for option in ("--group", group)]
     if kind == "lowest":
@@ -87,11 +86,8 @@ def make_environment(kind: str, extra: list[str]) -> Path:
         install(*groups, "--constraint", str(bounds))
     else:
         install(*groups)
-        for file in ROOT.glob("examples/*/requirements.txt"):
-            target = APART / file.parent.name
-            shutil.rmtree(target, ignore_errors=True)
-            names = re.findall(r"^[\w.-]+", file.read_text(), re.MULTILINE)
-            install("--target", str(target), *names)
+        for file in PINS_APART:
+            _install_newest(python, file)
     if kind == "prereleases":
         install("--upgrade", "--pre", *PRERELEASES)
     if extra:
@@ -99,23 +95,70 @@ def make_environment(kind: str, extra: list[str]) -> Path:
     return python
 
 
-def other_than_pinned(python: Path, apart: Path | None) -> list[str]:
-    """What is installed there in another version than is pinned; that of queues is `apart`."""
-    found = _other(python, ROOT / "constraints.txt")
+def _install(python: Path, *what: str) -> None:
+    command = [str(python), "-m", "pip", "install", "--disable-pip-version-check"]
+    ended = subprocess.run([*command, *what], cwd=ROOT, capture_output=True, text=True)
+    if ended.returncode:
+        sys.exit(ended.stderr)
+
+
+def _install_newest(python: Path, pins: Path) -> None:
+    """Install the newest of what is pinned in a file beside examples, apart."""
+    target = APART / pins.parent.name
+    shutil.rmtree(target, ignore_errors=True)
+    names = (name for name, _ in _versions(pins.read_text()))
+    _install(python, "--target", str(target), *names)
+
+
+def move_pins_apart() -> None:
+    """Pin the newest of what is pinned beside examples, and what that needs besides.
+
+    What ``constraints.txt`` pins in the same version is not pinned there again.
+    """
+    python = Path(sys.executable)
+    elsewhere = dict(_versions(CONSTRAINTS.read_text()))
+    for file in PINS_APART:
+        _install_newest(python, file)
+        there = _installed(python, "--path", str(APART / file.parent.name))
+        lines = [
+            f"{name}=={version}\n"
+            for name, version in sorted(there.items())
+            if elsewhere.get(name) != version
+        ]
+        file.write_text("".join(lines))
+
+
+def other_than_pinned(
+    python: Path, apart: Path | None, pinned: Callable[[Path], str] = Path.read_text
+) -> list[str]:
+    """What is installed there in another version than is pinned; that of queues is `apart`.
+
+    `pinned` reads a file with pins.
+    """
+    found = _other(_installed(python), pinned(CONSTRAINTS))
     found.sort(key=lambda line: line.split()[0] not in wanted())
-    for file in sorted(ROOT.glob("examples/*/requirements.txt")) if apart else []:
+    for file in PINS_APART if apart else []:
         name = file.parent.name
-        lines = _other(python, file, "--path", f"{apart}/{name}")
+        lines = _other(_installed(python, "--path", f"{apart}/{name}"), pinned(file))
         found += [f"{line}, of {name}" for line in lines if "(not" not in line]
     return found
 
 
-def _other(python: Path, pins: Path, *options: str) -> list[str]:
-    pinned = dict(_versions(pins.read_text()))
+def _last_commit(file: Path) -> str:
+    named = f"HEAD:{file.relative_to(ROOT).as_posix()}"
+    return subprocess.check_output(["git", "show", named], cwd=ROOT, text=True)
+
+
+def _installed(python: Path, *options: str) -> dict[str, str]:
     command = [str(python), "-m", "pip", "list", "--format=freeze", *options]
+    return dict(_versions(subprocess.check_output(command, text=True)))
+
+
+def _other(installed: Mapping[str, str], pins: str) -> list[str]:
+    pinned = dict(_versions(pins))
     return [
         f"{name} {version} ({pinned.get(name, 'not')} pinned)"
-        for name, version in _versions(subprocess.check_output(command, text=True))
+        for name, version in installed.items()
         if pinned.get(name) != version and name not in ("pip", "setuptools")
     ]
 
@@ -196,24 +239,33 @@ def told(wrong: list[Wrong], versions: list[str]) -> str:
 
 def main(kind: str, extra: str, arguments: list[str]) -> int:
     """Make the environment, run the suite in it, and print the report last."""
-    print(f"installing into .venv-{kind}", flush=True)
-    python = make_environment(kind, extra.split())
+    pinned: Callable[[Path], str] = Path.read_text
+    apart: Path | None = None
+    if kind == "upgraded":
+        python, apart, pinned = Path(sys.executable), ROOT / ".cache", _last_commit
+    else:
+        print(f"installing into .venv-{kind}", flush=True)
+        python = make_environment(kind, extra.split())
+        apart = APART if kind != "lowest" else None
     report = ROOT / f".cache/{kind}.xml"
     report.unlink(missing_ok=True)
     options = [f"--junitxml={report}", "--override-ini=junit_family=xunit1"]
     options += ["-m", "not browsers"]
-    apart = None if kind == "lowest" else APART
     code = subprocess.call(
         [python, "-m", "pytest", *options, *arguments],
         cwd=ROOT,
-        env={**os.environ, **({"APART": str(apart)} if apart else {})},
+        env={**os.environ, **({"APART": str(apart)} if apart == APART else {})},
     )
     if not report.exists():
         print(f"pytest ended with {code} and wrote no report: see above")
     else:
-        print(told(wrong_in(report), other_than_pinned(python, apart)))
+        versions = other_than_pinned(python, apart, pinned)
+        print(told(wrong_in(report), versions))
     return code
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
+    if sys.argv[1:] == ["pins"]:
+        move_pins_apart()
+    else:
+        sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))

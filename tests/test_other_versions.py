@@ -1,10 +1,18 @@
 """What no longer holds under other versions is told by page."""
 
+import re
+import sys
 from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from tests.other_versions import lower_bounds, told, wanted, wrong_in
+from tests.other_versions import (
+    lower_bounds,
+    other_than_pinned,
+    told,
+    wanted,
+    wrong_in,
+)
 
 REPORT = """<testsuites><testsuite>
 <testcase file="tests/test_multiple_tasks.py" line="1" name="test_two_tasks_of_one_second_take_two_seconds">
@@ -62,3 +70,11 @@ def test_the_lowest_versions_are_the_lower_bounds():
     for name, requirement in asked.items():
         assert all(version.operator == "==" for version in bounds[name])
         assert next(iter(bounds[name])).version in requirement.specifier
+
+
+def test_the_report_names_what_the_last_commit_had_pinned():
+    def before(file: Path) -> str:
+        return re.sub(r"(?m)^fastapi==.*", "fastapi==0.1", file.read_text())
+
+    told = other_than_pinned(Path(sys.executable), None, before)
+    assert re.fullmatch(r"fastapi \S+ \(0\.1 pinned\)", told[0])

@@ -173,6 +173,8 @@ def longest_task(page: Page, action: Callable[[], object]) -> float:
         page=page, categories=["disabled-by-default-devtools.timeline"]
     )
     action()
+    # The last task has ended, and is in the trace, when another has begun.
+    page.evaluate("new Promise(done => setTimeout(done))")
     events = json.loads(browser.stop_tracing())["traceEvents"]
     main = {
         event["tid"]
