@@ -24,13 +24,21 @@ def state(server: Server, job: str | int) -> dict[str, Any]:
 
 
 def answers_without(service: Service, server: Server) -> list[httpx.Response]:
-    """The answers to order 2 while the service is frozen, and to 3 while it is killed, twice. It is back then."""
+    """The answers while the service is frozen, and while it is killed. It is back then.
+
+    To an order and to the question how a job is; when it is killed to two of each.
+    """
+
+    def ask(number: int) -> list[httpx.Response]:
+        asked = client.get(f"{server.url}/jobs/nobody", timeout=30)
+        return [place(server, number), asked]
+
     with service.frozen():
-        frozen = place(server, 2)
+        answers = ask(2)
     service.kill()
-    killed = [place(server, 3) for _ in range(2)]
+    answers += [*ask(3), *ask(3)]
     service.start()
-    return [frozen, *killed]
+    return answers
 
 
 def ask_until(ask: Callable[[], T], wanted: Callable[[T], bool], timeout: float) -> T:

@@ -82,7 +82,7 @@ def test_the_worker_ends_when_redis_goes_away(settings: dict[str, str], redis: S
 
 
 def test_without_redis_the_client_gets_503(app: Server, redis: Service):
-    """Redis is frozen, so that it accepts and never answers, or killed: `503` within five seconds. When it is back, so is the app."""
+    """Redis is frozen, so that it accepts and never answers, or killed: who places an order or asks for a job gets `503` within five seconds. When it is back, so is the app."""
     assert place(app, 1).status_code == 202
     for answer in answers_without(redis, app):
         assert answer.status_code == 503

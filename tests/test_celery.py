@@ -107,7 +107,7 @@ def test_get_in_async_def_blocks_every_other_request(settings: dict[str, str]):
 
 
 def test_without_redis_the_client_gets_503_in_bounded_time(app: Server, redis: Service):
-    """Redis is frozen, so that it accepts and never answers, or killed: `503` within ten seconds. When it is back, so is the app."""
+    """Redis is frozen, so that it accepts and never answers, or killed: who places an order or asks for a job gets `503` within ten seconds. When it is back, so is the app."""
     assert place(app, 1).status_code == 202
     for answer in answers_without(redis, app):
         assert answer.status_code == 503

@@ -62,12 +62,15 @@ async def create_order(order_id: RowId, item: str, queue: Queue) -> dict[str, st
     return {"job": job.job_id if job else f"order-{order_id}"}
 
 
-@app.get("/jobs/{job_id}", responses={404: {}})
+@app.get("/jobs/{job_id}", responses={404: {}, 503: {}})
 async def read_job(job_id: str, queue: Queue) -> dict[str, str | None]:
     job = Job(job_id, queue)
-    status = await job.status()
+    try:
+        async with asyncio.timeout(3):
+            status, result = await job.status(), await job.result_info()
+    except (RedisError, OSError):
+        raise HTTPException(503, "Jobs cannot be read right now.") from None
     if status is JobStatus.not_found:
         raise HTTPException(404, f"There is no job {job_id}.")
-    result = await job.result_info()
     error = repr(result.result) if result and not result.success else None
     return {"status": status.value, "error": error}

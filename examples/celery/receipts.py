@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from celery import Celery
 from fastapi import FastAPI, HTTPException, Path
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 BROKER = os.environ.get("BROKER", "redis://127.0.0.1:6379")
 RESULTS = os.environ.get("RESULTS", BROKER)
@@ -57,7 +58,11 @@ def create_order(order_id: RowId, item: str) -> dict[str, str]:
         raise HTTPException(503, "Orders cannot be taken right now.") from None
 
 
-@app.get("/jobs/{job_id}")
+@app.get("/jobs/{job_id}", responses={503: {}})
 def read_job(job_id: str) -> dict[str, Any]:
     job = queue.AsyncResult(job_id)
-    return {"status": job.status, "error": repr(job.result) if job.failed() else None}
+    try:
+        error = repr(job.result) if job.failed() else None
+        return {"status": job.status, "error": error}
+    except RedisError:
+        raise HTTPException(503, "Jobs cannot be read right now.") from None

@@ -40,11 +40,13 @@ def create_order(order_id: RowId, item: str) -> dict[str, str]:
     return {"job": job.id}
 
 
-@app.get("/jobs/{job_id}", responses={404: {}})
+@app.get("/jobs/{job_id}", responses={404: {}, 503: {}})
 def read_job(job_id: str) -> dict[str, str | None]:
     try:
         job = Job.fetch(job_id, connection=redis)
+        status, result = job.get_status(), job.latest_result()
     except (NoSuchJobError, ValueError):
         raise HTTPException(404, f"There is no job {job_id}.") from None
-    status, result = job.get_status(), job.latest_result()
+    except RedisError:
+        raise HTTPException(503, "Jobs cannot be read right now.") from None
     return {"status": str(status.value), "error": result.exc_string if result else None}
