@@ -52,8 +52,9 @@ class Act:
     """Something that is done to a process of a scene, or to its broker."""
 
     does: str
-    """"start", "freeze", "Ctrl-S" in its terminal, so that what it prints waits, or a
-    signal: "SIGKILL", "SIGTERM", "SIGINT"."""
+    """"start", "freeze", "cut" its network to the broker: connections stay open and bring
+    nothing, "Ctrl-S" in its terminal, so that what it prints waits, or a signal:
+    "SIGKILL", "SIGTERM", "SIGINT"."""
     process: str
     """Such as "app", "worker 2" or "RabbitMQ"."""
     after: str = ""
@@ -64,7 +65,7 @@ class Act:
     delay: float = 0
     """Seconds to wait before it is done, counted from then."""
     lasts: float = 0
-    """Seconds for which a process is frozen."""
+    """Seconds for which a process is frozen, or its network cut."""
     until: str = ""
     """When they begin: any process has printed this; empty: at once."""
 
@@ -89,8 +90,8 @@ class Scene:
     others: tuple[tuple[str, str], ...] = ()
     """Processes that are another example, by their names."""
     env: tuple[tuple[str, str], ...] = ()
-    """Settings beside those that the example needs; ``{receiver}`` is the address of the
-    process of that name."""
+    """Settings beside those that the example needs, or in their place; ``{receiver}`` is
+    the address of the process of that name, ``{RABBITMQ}`` what that setting is."""
     service: tuple[tuple[str, int], ...] = ()
     """Settings of its server, such as RabbitMQ's ``consumer_timeout``."""
     sql: str = ""
@@ -171,12 +172,14 @@ class Printed:
 
 @dataclass
 class Freeze:
-    """A time for which a process was stopped."""
+    """A time for which a process was stopped, or what it sends and gets."""
 
     start: float
     end: float
     process: str = ""
     """Of a scene of several: its name."""
+    cut: bool = False
+    """Whether it ran, and its network to the broker was cut."""
 
 
 @dataclass

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
+from operator import attrgetter
 from xml.etree.ElementTree import Element, SubElement, tostring
 
 from recording.figure import (
@@ -58,22 +59,33 @@ class Wait:
 def waits(run: Run) -> list[Wait]:
     """Each wait of each job: from its placing to its start, and from an end to the next.
 
-    What was taken and is not given out again waits no more: it is done, or lost.
+    What was taken and is not given out again waits no more: it is done, or lost. What ended
+    without network does not wait either: its queue does not know of that end.
     """
     found = []
     for job in dict.fromkeys(placed.job for placed in run.queued):
-        starts = [call.start for call in run.calls if call.job == job]
-        ends = sorted(call.end for call in run.calls if call.job == job)
+        had = [call for call in run.calls if call.job == job]
+        starts = [call.start for call in had]
         first = next(each for each in run.queued if each.job == job)
         end = starts[0] if starts else first.rolled_back
         back = first.rolled_back is not None
         found.append(Wait(job, first.time, end, again=False, rolled_back=back))
         found += [
-            Wait(job, end, start, again=True)
-            for end, start in zip(ends, starts[1:], strict=False)
-            if start > end
+            Wait(job, call.end, start, again=True)
+            for call, start in zip(
+                sorted(had, key=attrgetter("end")), starts[1:], strict=False
+            )
+            if start > call.end and not _ended_without_network(run, call)
         ]
     return found
+
+
+def _ended_without_network(run: Run, call: Call) -> bool:
+    """Whether it ended where the broker could not be told."""
+    return any(
+        f.cut and f.process == call.process and f.start <= call.end <= f.end
+        for f in run.freezes
+    )
 
 
 def draw(run: Run) -> str:
@@ -133,7 +145,8 @@ class _Drawing:
         for freeze in self._run.freezes:
             if freeze.process == name:
                 at = freeze.start / self._whole, freeze.end / self._whole
-                band(self._parts, *at, self._y - top, "frozen", top)
+                words = "no network" if freeze.cut else "frozen"
+                band(self._parts, *at, self._y - top, words, top)
         for life in self._run.lives:
             if life.process == name and life.held is not None:
                 end = self._run.over if life.end is None else life.end
@@ -377,7 +390,8 @@ def story(run: Run) -> str:
                 told += f" and ends after {seconds(life.end)}"
             changes.append((life.signalled, told))
     for f in run.freezes:
-        told = f"{_the(f.process)} is frozen for {seconds(f.end - f.start)}"
+        happens = f"has no network to {run.queue}" if f.cut else "is frozen"
+        told = f"{_the(f.process)} {happens} for {seconds(f.end - f.start)}"
         changes.append((f.start, told))
     if changes:
         parts.append(and_([words for _, words in sorted(changes)]))

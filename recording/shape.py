@@ -88,7 +88,10 @@ def _changes(run: Run) -> list[str]:
         for life in run.lives
         if life.signal
     ]
-    moments += [(freeze.start, f"freezing {freeze.process}") for freeze in run.freezes]
+    moments += [
+        (f.start, f"{'cutting the network of' if f.cut else 'freezing'} {f.process}")
+        for f in run.freezes
+    ]
     moments += [
         (life.held, f"Ctrl-S to {life.process}")
         for life in run.lives

@@ -515,6 +515,20 @@ _ALL = [
         until="order 1 done",
     ),
     _through_rabbitmq(
+        "network_cut",
+        Request("PUT", "/orders/1", {"item": "slow"}),
+        _WORKER_1,
+        Act(
+            "cut",
+            "worker 1",
+            after="order 1 started",
+            until="worker 2: send_receipt: order 1",
+        ),
+        Act("start", "worker 2"),
+        until="worker 2: send_receipt: order 1",
+        env=(("RABBITMQ", "{RABBITMQ}?heartbeat=1"),),
+    ),
+    _through_rabbitmq(
         "broker_killed",
         Request("PUT", "/orders/1", {"item": "tea"}),
         Act("SIGKILL", "RabbitMQ", after="PUT /orders/1"),

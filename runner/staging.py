@@ -31,6 +31,7 @@ from runner import process, services
 from runner.clients import exchange, new_client
 from runner.needs import Needs, needs_of, prepare, start_worker
 from runner.process import FAILURES, ROOT, Server, ServerError, free_port, serve
+from runner.proxy import Proxy, proxy
 from runner.services import Service
 
 _LAST = 200.0
@@ -89,7 +90,10 @@ def perform(scene: Scene, place: Place) -> Run:
 
 
 class _Addresses(dict[str, str]):
-    """Of processes by their names: one that is asked for listens there, when it runs."""
+    """Of processes by their names: one that is asked for listens there, when it runs.
+
+    The settings of the place are known as well.
+    """
 
     def __missing__(self, name: str) -> str:
         self[name] = f"http://127.0.0.1:{free_port()}"
@@ -114,7 +118,7 @@ class _Stage:
         self._target = scene.module + ":app" if scene.module else target_of(scene)
         packages = place.env.get("PYTHONPATH", "")
         path = [str(_WATCHED), str(ROOT), *([packages] if packages else [])]
-        self._addresses = _Addresses()
+        self._addresses = _Addresses(place.env)
         self._env = {
             **place.env,
             **{key: value.format_map(self._addresses) for key, value in scene.env},
@@ -132,10 +136,17 @@ class _Stage:
         self._freezes: list[Future[Freeze]] = []
         self._threads = stack.enter_context(ThreadPoolExecutor(50))
         self._queue = QUEUES.get(self._needs.service, "")
+        self._between: dict[str, Proxy] = {}
+        """What stands between the service and a process whose network is to be cut."""
         if place.service:
             now = time.time()
             self._lives.append(Life(self._queue, now, now))
             self._running[self._queue] = place.service
+            self._port = place.service.port
+            for step in scene.steps:
+                if isinstance(step, Act) and step.does == "cut":
+                    between = stack.enter_context(proxy(place.service.port))
+                    self._between[step.process] = between
         prepare(self._needs, self._module, self._env | {"PROCESS": "prepare"})
 
     @property
@@ -160,6 +171,9 @@ class _Stage:
 
     def _starting(self, name: str) -> AbstractContextManager[Server]:
         env = self._env | {"PROCESS": name}
+        if name in self._between:
+            near, far = self._between[name].port, self._port
+            env = {k: v.replace(f":{far}", f":{near}") for k, v in env.items()}
         if is_app(name):
             other = name in dict(self._scene.others)
             target = target_of(self._scene, name) if other else self._target
@@ -192,7 +206,7 @@ class _Stage:
         if act.does == "start":
             self.start(act.process)
             return
-        if act.does == "freeze":
+        if act.does in ("freeze", "cut"):
             self._freezes.append(self._freeze(act))
             return
         life = self._life(act.process)
@@ -219,16 +233,17 @@ class _Stage:
         return next(life for life in reversed(self._lives) if life.process == name)
 
     def _freeze(self, act: Act) -> Future[Freeze]:
-        """It is frozen when this returns, and goes on by itself."""
-        begin = time.time()
+        """It is frozen, or its network cut, when this returns, and goes on by itself."""
+        begin, cut = time.time(), act.does == "cut"
+        stopped = self._between if cut else self._running
         frozen = ExitStack()
-        frozen.enter_context(self._running[act.process].frozen())
+        frozen.enter_context(stopped[act.process].frozen())
 
         def end() -> Freeze:
             with frozen:
                 self.wait_for(act.until, 1)
                 time.sleep(act.lasts)
-            return Freeze(begin, time.time(), act.process)
+            return Freeze(begin, time.time(), act.process, cut)
 
         return self._threads.submit(end)
 
@@ -338,7 +353,7 @@ class _Stage:
             for life in self._lives
         ]
         freezes = [
-            Freeze(since(begin, f.start), since(begin, f.end), f.process)
+            replace(f, start=since(begin, f.start), end=since(begin, f.end))
             for f in (freeze.result() for freeze in self._freezes)
         ]
         return Run(

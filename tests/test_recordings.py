@@ -167,6 +167,23 @@ def test_a_terminal_that_was_stopped_is_shown_and_told():
     assert differences(now, kept) == ["Ctrl-S to app is missing"]
 
 
+def test_a_network_that_was_cut_is_shown_and_told():
+    kept = load(Recording, "many_machines/network_cut").run
+    assert ">no network</text>" in processes.draw(kept)
+    assert "worker 1 has no network to RabbitMQ for " in processes.story(kept)
+    now = copy.deepcopy(kept)
+    now.freezes = []
+    assert differences(now, kept) == ["cutting the network of worker 1 is missing"]
+
+
+def test_what_ended_without_network_does_not_wait_from_then():
+    """Its queue does not know of that end: when the job is due again cannot be seen."""
+    run = load(Recording, "many_machines/network_cut").run
+    assert len(processes.waits(run)) == 1
+    frozen = replace(run, freezes=[replace(run.freezes[0], cut=False)])
+    assert len(processes.waits(frozen)) == 2
+
+
 def test_a_request_without_an_answer_has_got_nothing():
     run = load(Recording, "durable_on_one_machine/no_answer").run
     assert "POST /orders/1/slow → nothing after" in processes.draw(run)

@@ -10,8 +10,8 @@ import pytest
 
 from runner import client, serve
 from runner.process import PYTHON, free_port, start
+from runner.proxy import proxy
 from runner.services import Service
-from tests.proxy import proxy
 from tests.services import in_a_thread, rabbitmq_url, settings_of
 
 REFRESH = "examples.loops_in_the_app.refresh:app"

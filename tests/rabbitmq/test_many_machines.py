@@ -29,10 +29,10 @@ from examples.many_machines.tasks import RABBITMQ
 from runner import Server, ServerError, client, new_client, serve, services
 from runner.needs import NEEDS, start_worker
 from runner.process import FAILURES, PYTHON, ROOT, free_port, start
+from runner.proxy import proxy
 from runner.services import Service
 from tests.load import AT_ONCE
 from tests.orders import ask_until
-from tests.proxy import proxy
 from tests.services import in_a_thread, rabbitmq_url
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
@@ -265,15 +265,27 @@ def test_a_worker_that_is_cut_off_loses_its_jobs_to_the_other(
             far.expect(FAILURES)  # it is cut off
             place(app, 1, "slow")
             far.wait_for("order 1 started")
-            between.open.clear()
-            with worker() as near:
+            with between.frozen(), worker() as near:
                 near.wait_for("order 1 ", timeout=30)
                 place(app, 2)
                 near.wait_for("order 2 done")
-            between.open.set()
             place(app, 3)
             far.wait_for("order 3 done", timeout=30)
     assert until(app, 1, "sent")
+
+
+def test_the_interval_of_the_heartbeats_is_that_of_the_address(rabbitmq: Service):
+    """The interval of the heartbeats is that of the address; without one aio-pika asks for 60 seconds."""
+
+    async def interval(options: str) -> int:
+        connection = await aio_pika.connect(rabbitmq_url(rabbitmq) + options)
+        async with connection:
+            assert connection.transport
+            agreed: int = connection.transport.connection.heartbeat_timeout
+            return agreed
+
+    assert in_a_thread(interval("?heartbeat=7")).result() == 7
+    assert in_a_thread(interval("")).result() == 60
 
 
 def test_the_trace_goes_on_from_the_request_into_the_worker(

@@ -35,6 +35,15 @@ class Proxy:
                 sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
 
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Let nothing through until the end of the block."""
+        self.open.clear()
+        try:
+            yield
+        finally:
+            self.open.set()
+
     def close(self) -> None:
         """Close all connections."""
         for one in self._sockets:
