@@ -168,7 +168,7 @@ def test_a_terminal_that_was_stopped_is_shown_and_told():
 
 
 def test_a_network_that_was_cut_is_shown_and_told():
-    kept = load(Recording, "many_machines/network_cut").run
+    kept = load(Recording, "taskiq_in_production/network_cut").run
     assert ">no network</text>" in processes.draw(kept)
     assert "worker 1 has no network to RabbitMQ for " in processes.story(kept)
     now = copy.deepcopy(kept)
@@ -178,7 +178,7 @@ def test_a_network_that_was_cut_is_shown_and_told():
 
 def test_what_ended_without_network_does_not_wait_from_then():
     """Its queue does not know of that end: when the job is due again cannot be seen."""
-    run = load(Recording, "many_machines/network_cut").run
+    run = load(Recording, "taskiq_in_production/network_cut").run
     assert len(processes.waits(run)) == 1
     frozen = replace(run, freezes=[replace(run.freezes[0], cut=False)])
     assert len(processes.waits(frozen)) == 2
