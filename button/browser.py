@@ -25,6 +25,7 @@ from urllib.parse import unquote
 
 import anyio.to_thread
 import js
+from fastapi import APIRouter, FastAPI
 from pyodide.ffi import run_sync
 
 from button import script
@@ -49,8 +50,13 @@ Post = Callable[[str], None]
 STACK_SWITCHING = hasattr(js.WebAssembly, "Suspending")
 """Whether the browser can stop a function in its middle, and go on with others."""
 
+_LOOKS = 0.005
+"""Seconds after which a client that waits for a line looks again."""
+
 _in_thread = ContextVar("in_thread", default=False)
-_main_thread, _block = threading.current_thread, time.sleep
+_main_thread = threading.current_thread
+_block = getattr(time.sleep, "__wrapped__", time.sleep)
+"""As Pyodide replaces it, `time.sleep` lets others go on meanwhile, also on the event loop."""
 _output = sys.stdout
 
 
@@ -86,7 +92,7 @@ class _Performance:
         self._post = post
         self.events: list[Event] = []
         self.exchanges: list[Exchange] = []
-        self.lines: list[str] = []
+        self._lines: list[tuple[float, str]] = []
         self._begin = 0.0
 
     def post(self, kind: str, **data: Any) -> None:
@@ -99,7 +105,7 @@ class _Performance:
 
     def output(self, line: str) -> None:
         """Show a line of what the server prints, or of what a client sees."""
-        self.lines.append(line)
+        self._lines.append((time.time(), line))
         self.post("output", text=line)
 
     def now(self) -> float:
@@ -118,32 +124,47 @@ class _Performance:
                 self.post("figure", svg=draw(self.run(), self.now()))
 
     async def perform(self, app: Any, steps: list[Step]) -> None:
-        """Do them one after another; return when all tasks are over."""
+        """Do them one after another; return when all tasks are over.
+
+        The client of a server is a process of its own: a request is sent when its turn
+        has come, also where this loop is blocked and cannot send it yet.
+        """
         sent = []
         async with app.router.lifespan_context(app) as state:
+            turn = time.time()
             for step in steps:
                 match step:
                     case Sleep(seconds):
-                        await asyncio.sleep(seconds)
+                        turn += seconds
+                        await asyncio.sleep(turn - time.time())
                     case WaitFor(pattern, nth):
-                        while nth > sum(
-                            bool(re.search(pattern, x)) for x in self.lines
-                        ):
-                            await asyncio.sleep(0.005)
+                        while not (when := self._printed(pattern, nth)):
+                            await asyncio.sleep(_LOOKS)
+                        turn = max(turn, when + _LOOKS)
                     case Send(request, waits):
-                        answered = asyncio.Event()
-                        sending = self.send(app, state, request, answered.set)
+                        answered = asyncio.get_running_loop().create_future()
+                        sending = self.send(app, state, request, turn, answered)
                         sent.append(asyncio.ensure_future(sending))
                         if waits:
-                            await answered.wait()
+                            turn = await answered
             await asyncio.gather(*sent)
 
+    def _printed(self, pattern: str, nth: int) -> float | None:
+        """When a line with it was there for the `nth` time."""
+        times = [when for when, line in self._lines if re.search(pattern, line)]
+        return times[nth - 1] if len(times) >= nth else None
+
     async def send(
-        self, app: Any, state: Any, request: Request, answered: Callable[[], None]
+        self,
+        app: Any,
+        state: Any,
+        request: Request,
+        sent: float,
+        answered: asyncio.Future[float],
     ) -> None:
         """Send one request; return when its tasks are over."""
-        self._begin = self._begin or time.time()
-        exchange = Exchange(request.method, request.path, sent=self.now())
+        self._begin = self._begin or sent
+        exchange = Exchange(request.method, request.path, since(self._begin, sent))
         self.exchanges.append(exchange)
         body = request.body if request.json is None else json.dumps(request.json)
         messages = [{"type": "http.request", "body": body.encode()}]
@@ -163,14 +184,32 @@ class _Performance:
                 exchange.received = exchange.handed_over = self.now()
                 what = f"{exchange.method} {exchange.path} → {exchange.status}"
                 self.output(f"{what} {exchange.body}")
-                answered()
+                if not answered.done():
+                    answered.set_result(time.time())
 
         try:
             await app({**_scope(request), "state": dict(state or {})}, receive, send)
         except BaseException as error:
             self.output(_last_lines(error))
         finally:
-            answered()
+            if not answered.done():
+                answered.set_result(time.time())
+
+
+class _NoApp(Exception):
+    """There is no `app` in the code: what to write."""
+
+
+def _app_of(module: ModuleType) -> Any:
+    if app := vars(module).get("app"):
+        return app
+    for name, value in vars(module).items():
+        if isinstance(value, FastAPI):
+            raise _NoApp(f"There is no app: add app = {name}")
+        if isinstance(value, APIRouter):
+            also = f"app.include_router({name})"
+            raise _NoApp(f"There is no app: add app = FastAPI() and {also}")
+    raise _NoApp("There is no app: add app = FastAPI()")
 
 
 def _scope(request: Request) -> dict[str, Any]:
@@ -238,11 +277,11 @@ async def perform(source: str, requests: str, post: Post) -> None:
             vars(module).update(names(asyncio.sleep))
         where = lambda: THREAD_POOL if _in_thread.get() else EVENT_LOOP  # noqa: E731
         execute(tree, module, performance.emit, where)
-        await performance.perform(module.app, steps)
+        await performance.perform(_app_of(module), steps)
         run = performance.run()
         performance.post("figure", svg=draw(run))
         performance.post("done", run=asdict(run))
-    except script.ScriptError as error:
+    except (script.ScriptError, _NoApp) as error:
         performance.post("failed", text=str(error))
     except BaseException as error:
         performance.post("failed", text=_last_lines(error))

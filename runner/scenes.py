@@ -181,7 +181,6 @@ _ALL = [
             Request("POST", "/report"),
             Request("GET", "/ping", after="build_report: started"),
         ),
-        not_in_browser="client and server would share the one thread that is blocked",
     ),
     Scene(
         "def_or_async/blocking_call",

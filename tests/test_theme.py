@@ -223,3 +223,15 @@ def test_each_lane_has_one_colour_in_both_schemes():
     assert len({colours[css(lane)] for lane in LANES}) == len(LANES)
     for lane in LANES:
         assert len(re.findall(rf"^  {colours[css(lane)]}: #", style, re.M)) == 2
+
+
+def test_a_cell_of_a_stacked_table_names_its_column_and_no_other_does():
+    table = "| | When | `How` |\n|---|---|---|\n| a | now | *so* |\n"
+    text = f'{table}\n<div class="stacked" markdown>\n\n{table}\n</div>\n'
+    extensions = ["md_in_html", "tables", "theme.stacked"]
+    html = markdown.markdown(text, extensions=extensions)
+    assert re.findall('<td data-column="(.*?)">(.*?)</td>', html) == [
+        ("When", "now"),
+        ("How", "<em>so</em>"),
+    ]
+    assert html.count("<td>a</td>") == 2

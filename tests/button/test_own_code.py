@@ -136,6 +136,52 @@ def test_what_cannot_be_fetched_is_an_import_error(page: Page, playground: Locat
     printed(playground, "text/plain {'cups': 2}")
 
 
+BLOCKING = """
+import time
+from fastapi import BackgroundTasks, FastAPI
+
+app = FastAPI()
+
+async def compute() -> None:
+    time.sleep(0.5)
+
+@app.get("/")
+async def read(tasks: BackgroundTasks) -> None:
+    tasks.add_task(compute)
+"""
+
+
+@pytest.mark.parametrize("second", ["GET /", "sleep 0.1\nGET /"])
+def test_a_client_waits_where_a_task_blocks_the_event_loop(
+    page: Page, playground: Locator, second: str
+):
+    """`time.sleep` in an `async def` task stops the event loop, as under a server: whoever sends the next request waits."""
+    load_page(page, "/playground/")
+    write(playground, BLOCKING, f"GET /\n{second}")
+    ran = run(page, playground)
+    waits = ran.exchanges[1]
+    assert waits.sent < ran.calls[0].end
+    assert waits.received
+    assert waits.received >= ran.calls[0].end
+
+
+@pytest.mark.parametrize(
+    ("code", "to_add"),
+    [
+        ("", "add app = FastAPI()"),
+        ("api = FastAPI()", "add app = api"),
+        ("orders = APIRouter()", "add app = FastAPI() and app.include_router(orders)"),
+    ],
+)
+def test_without_an_app_it_says_what_to_add(
+    page: Page, playground: Locator, code: str, to_add: str
+):
+    load_page(page, "/playground/")
+    write(playground, f"from fastapi import APIRouter, FastAPI\n{code}")
+    press(playground, "Run")
+    printed(playground, f"There is no app: {to_add}")
+
+
 def test_what_is_known_to_go_wrong_is_named_with_its_line_and_page(
     page: Page, playground: Locator
 ):
