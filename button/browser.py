@@ -25,6 +25,8 @@ from urllib.parse import unquote
 
 import anyio.to_thread
 import js
+from anyio import CapacityLimiter
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import APIRouter, FastAPI
 from pyodide.ffi import run_sync
 
@@ -50,6 +52,9 @@ Post = Callable[[str], None]
 STACK_SWITCHING = hasattr(js.WebAssembly, "Suspending")
 """Whether the browser can stop a function in its middle, and go on with others."""
 
+_THREADS = 40
+"""How many anyio has, as long as an app does not ask for another number."""
+
 _LOOKS = 0.005
 """Seconds after which a client that waits for a line looks again."""
 
@@ -72,12 +77,18 @@ def _current_thread() -> Any:
     return worker if _in_thread.get() else _main_thread()
 
 
-async def _run_in_thread(function: Callable[..., Any], *args: Any, **_: Any) -> Any:
-    token = _in_thread.set(True)
-    try:
-        return await in_thread(function, *args)
-    finally:
-        _in_thread.reset(token)
+async def _run_in_thread(
+    function: Callable[..., Any],
+    *args: Any,
+    limiter: CapacityLimiter | None = None,
+    **_: Any,
+) -> Any:
+    async with limiter or current_default_thread_limiter():
+        token = _in_thread.set(True)
+        try:
+            return await in_thread(function, *args)
+        finally:
+            _in_thread.reset(token)
 
 
 time.sleep = _sleep  # type: ignore[assignment]
@@ -265,6 +276,7 @@ async def perform(source: str, requests: str, post: Post) -> None:
     or ``failed`` with the last lines of Python's traceback.
     """
     performance = _Performance(post)
+    current_default_thread_limiter().total_tokens = _THREADS
     watch_output(performance.emit)
     drawing = asyncio.ensure_future(performance.draw_while_running())
     try:

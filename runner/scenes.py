@@ -16,7 +16,6 @@ _FOUR_THUMBNAILS = [_THUMBNAIL, _LATER_THUMBNAIL, _THUMBNAIL, _THUMBNAIL]
 
 _NO_DATABASE = "the database library is not loaded there"
 _NO_CONNECTION = "there is no connection that could be slow"
-_NO_THREADS = "there are no threads that could run out"
 
 _READ = Request("GET", "/answer")
 _LEFT = replace(_READ, pause=0.8, leaves=True)
@@ -197,7 +196,6 @@ _ALL = [
             Request("GET", "/def", after="make_thumbnail: started", nth=4),
             Request("GET", "/async-def"),
         ),
-        not_in_browser=_NO_THREADS,
     ),
     Scene(
         "thread_pool/files_need_threads",
@@ -205,7 +203,7 @@ _ALL = [
             *_FOUR_THUMBNAILS,
             Request("GET", "/prices", after="make_thumbnail: started", nth=4),
         ),
-        not_in_browser=_NO_THREADS,
+        not_in_browser="python-multipart is not loaded there",
     ),
     Scene(
         "thread_pool/own_limiter",
@@ -215,7 +213,6 @@ _ALL = [
             Request("POST", "/thumbnails/3", after="thumbnail 2: started"),
             Request("GET", "/def", after="POST /thumbnails/3"),
         ),
-        not_in_browser=_NO_THREADS,
     ),
     Scene("thread_pool/two_pools", (_TASK,), not_in_browser="it has neither pool"),
     Scene(
