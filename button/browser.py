@@ -180,6 +180,10 @@ class _Performance:
         body = request.body if request.json is None else json.dumps(request.json)
         messages = [{"type": "http.request", "body": body.encode()}]
 
+        def answer() -> None:
+            if not answered.done():
+                answered.set_result(time.time())
+
         async def receive() -> dict[str, Any]:
             if messages:
                 return messages.pop()
@@ -195,16 +199,14 @@ class _Performance:
                 exchange.received = exchange.handed_over = self.now()
                 what = f"{exchange.method} {exchange.path} → {exchange.status}"
                 self.output(f"{what} {exchange.body}")
-                if not answered.done():
-                    answered.set_result(time.time())
+                answer()
 
         try:
             await app({**_scope(request), "state": dict(state or {})}, receive, send)
         except BaseException as error:
             self.output(_last_lines(error))
         finally:
-            if not answered.done():
-                answered.set_result(time.time())
+            answer()
 
 
 class _NoApp(Exception):

@@ -12,7 +12,7 @@ class Proxy:
     def __init__(self, target: int, port: int = 0) -> None:
         self.open = threading.Event()
         self.open.set()
-        self._target = target
+        self.target = target
         self._listening = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listening.getsockname()[1]
         self._sockets = [self._listening]
@@ -23,7 +23,7 @@ class Proxy:
             while True:
                 near, _ = self._listening.accept()
                 self.open.wait()
-                far = socket.create_connection(("127.0.0.1", self._target))
+                far = socket.create_connection(("127.0.0.1", self.target))
                 self._sockets += [near, far]
                 for pair in ((near, far), (far, near)):
                     threading.Thread(target=self._copy, args=pair, daemon=True).start()

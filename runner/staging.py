@@ -142,7 +142,6 @@ class _Stage:
             now = time.time()
             self._lives.append(Life(self._queue, now, now))
             self._running[self._queue] = place.service
-            self._port = place.service.port
             for step in scene.steps:
                 if isinstance(step, Act) and step.does == "cut":
                     between = stack.enter_context(proxy(place.service.port))
@@ -171,9 +170,9 @@ class _Stage:
 
     def _starting(self, name: str) -> AbstractContextManager[Server]:
         env = self._env | {"PROCESS": name}
-        if name in self._between:
-            near, far = self._between[name].port, self._port
-            env = {k: v.replace(f":{far}", f":{near}") for k, v in env.items()}
+        if between := self._between.get(name):
+            far, near = f":{between.target}", f":{between.port}"
+            env = {key: value.replace(far, near) for key, value in env.items()}
         if is_app(name):
             other = name in dict(self._scene.others)
             target = target_of(self._scene, name) if other else self._target

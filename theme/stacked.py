@@ -1,6 +1,5 @@
 """Names the columns in the cells of a stacked table: on a small screen it is a list."""
 
-from collections.abc import Iterator
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -13,17 +12,11 @@ _AFTER_INLINE = 15
 
 class _Columns(Treeprocessor):  # type: ignore[misc]
     def run(self, root: Element) -> None:
-        for table in _stacked(root):
-            heads = ["".join(head.itertext()) for head in table.iter("th")]
+        for table in root.iterfind(".//div[@class='stacked']//table"):
+            heads = ["".join(head.itertext()) for head in table.iter("th")][1:]
             for row in table.iter("tr"):
-                for head, cell in list(zip(heads, row.findall("td"), strict=False))[1:]:
+                for head, cell in zip(heads, row.findall("td")[1:], strict=False):
                     cell.set("data-column", head)
-
-
-def _stacked(root: Element) -> Iterator[Element]:
-    for block in root.iter("div"):
-        if block.get("class") == "stacked":
-            yield from block.iter("table")
 
 
 class Stacked(Extension):  # type: ignore[misc]
