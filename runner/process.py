@@ -43,6 +43,7 @@ _BEGIN, _END = 3, 5
 _NAMED = re.compile(r"(?:\S+: )?((?:\w+\.)*[A-Z]\w+)(?:: |$)")
 """A line with the class of an exception or of a warning."""
 
+_STARTED = "Application startup complete"
 _ADDRESS = r"(?:running on|Serving on|Listening at:) (http://[\w.]+:\d+)"
 
 
@@ -275,7 +276,7 @@ def start(
 
     `ready` is a regular expression that is found in what it prints when it is ready.
     Its group, if it has one, is the address; by default that is what a server says.
-    With None the block begins at once.
+    With None the block begins at once. Of uvicorn with ``--workers`` all have started.
     ``python -m`` with a module that `runner.nursery` has imported is forked from there,
     unless `fork` is false.
     At the end of a block that has not failed raises `ServerError` if the process has
@@ -296,6 +297,9 @@ def start(
             line = server.wait_for(ready, timeout=START_TIMEOUT, shown=shown)
             if found := re.search(ready, line.text):
                 server.url = "".join(found.groups())
+        if server.url and "--workers" in command:
+            number = int(command[command.index("--workers") + 1])
+            server.wait_for(_STARTED, nth=number, timeout=START_TIMEOUT)
         if server.url and {"--workers", "--reload"} & {*command}:
             wait_until_it_listens(server.url)
         yield server

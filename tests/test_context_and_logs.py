@@ -201,7 +201,7 @@ def receipts(server: Server) -> set[float]:
     """What `/metrics` says of the counter when many ask at once."""
     with ThreadPoolExecutor(20) as threads:
         answers = threads.map(client.get, [f"{server.url}/metrics"] * 60)
-        texts = [answer.text for answer in answers]
+        texts = [answer.raise_for_status().text for answer in answers]
     return {float(re.findall(r"^receipts_sent_total (.*)", t, re.M)[0]) for t in texts}
 
 

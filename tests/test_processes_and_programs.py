@@ -377,7 +377,6 @@ LIMIT = ("--workers", "2", "--timeout-worker-healthcheck", "2")
 def test_a_worker_whose_lock_is_kept_too_long_is_killed():
     """With `--workers` uvicorn kills a worker that does not answer its health check for 5 seconds (here 2): `Child process [...] died`. A call in C that keeps the lock so long is enough, and the task is lost."""
     with serve(MODEL, *LIMIT) as server:
-        server.wait_for("Application startup complete", nth=2)
         client.post(f"{server.url}/keeps-the-lock/5000")
         server.wait_for("predict: started")
         server.wait_for(r"Child process \[\d+\] died")
@@ -390,7 +389,6 @@ def test_a_worker_whose_lock_is_kept_too_long_is_killed():
 def test_a_worker_that_others_get_a_turn_in_lives(way: str):
     """A computation of the same length that lets other threads run, in C or in Python, is left alone."""
     with serve(MODEL, *LIMIT) as server:
-        server.wait_for("Application startup complete", nth=2)
         began = time.monotonic()
         client.post(f"{server.url}/{way}/800")
         server.wait_for("predict: done", timeout=60)
@@ -401,7 +399,6 @@ def test_a_worker_that_others_get_a_turn_in_lives(way: str):
 def test_each_worker_loads_a_model_of_its_own():
     """With `--workers 2` two processes load a model each."""
     with serve(MODEL, "--workers", "2") as server:
-        server.wait_for("Application startup complete", nth=2)
         said = "\n".join(line.text for line in server.lines)
     loaded = re.findall(r"load_model: in process (\d+)", said)
     assert len(loaded) == len(set(loaded)) == 2

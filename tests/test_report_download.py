@@ -67,7 +67,6 @@ def test_every_worker_finds_the_report(tmp_path: Path):
     """The status is the file's name, so every worker finds it, and a restarted server too."""
     settings = {"REPORTS": str(tmp_path)}
     with serve(TARGET, "--workers", "2", env=settings) as server:
-        server.wait_for("Application startup complete", nth=2)
         path = client.post(f"{server.url}/reports/2026").headers["location"]
         server.wait_for("build_in_a_process: 2026 done")
         seen = {client.get(server.url + path).json()["status"] for _ in range(20)}

@@ -439,7 +439,6 @@ def test_an_event_that_alone_is_refused_holds_up_no_other(
 def test_two_workers_deliver_each_event_once(start: Start, receivers: Receivers):
     """Two workers: 40 events, each delivered once, and to each receiver one at a time."""
     with start("/a", "/b", options=["--workers", "2"]) as server:
-        server.wait_for("Application startup complete", nth=2)
         events = [order(server) for _ in range(40)]
         server.wait_for(": delivered", nth=80)
         server.stop()
