@@ -56,9 +56,7 @@ LOOKS = """() => {
     return [...looks, ...styles.keys()]
 }"""
 """How each element looks, as the browser has computed it: a line each."""
-FADED_IN = (
-    "Promise.allSettled(document.getAnimations().map(a => a.finished)).then(() => 0)"
-)
+FADED_IN = "document.getAnimations().forEach(animation => animation.finish())"
 MOST_BYTES = 70_000
 """That a page may weigh, compressed, with everything it loads."""
 MOST_ELEMENTS = 3_000
@@ -127,20 +125,21 @@ def test_a_page(page: Page, site_url: str, path: str, subtests: pytest.Subtests)
         page.set_viewport_size({"width": 360, "height": 740})
         assert page.evaluate("document.documentElement.scrollWidth") == 360
     show_everything(page)
-    for scheme in ("light", "dark"):
-        with subtests.test("draws figures that can be read", scheme=scheme):
-            switch(page, scheme)
-            assert faint_texts_of_figures(page) == []
+    with subtests.test("draws figures that can be read", scheme="light"):
+        switch(page, "light")
+        assert faint_texts_of_figures(page) == []
+    with subtests.test("draws figures that can be read", scheme="dark"):
+        switch(page, "dark")
+        assert faint_texts_of_figures(page) == []
     if not AXE.exists():
         pytest.skip("needs axe-core from npm: make node_modules/axe-core")
     page.evaluate(NO_DRAWING)
     page.evaluate(AXE.read_text())
+    with subtests.test("has colours with contrast in the dark"):
+        assert found_by_axe(page, runOnly=["color-contrast"]) == []
     with subtests.test("is accessible"):
         switch(page, "light")
         assert found_by_axe(page) == []
-    with subtests.test("has colours with contrast in the dark"):
-        switch(page, "dark")
-        assert found_by_axe(page, runOnly=["color-contrast"]) == []
 
 
 def test_no_script_of_material_comes_before_the_reader_moves(
