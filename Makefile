@@ -13,7 +13,7 @@ engines := $(patsubst examples/%/requirements.txt,.cache/%,$(wildcard examples/*
 export NO_MKDOCS_2_WARNING := 1
 unexport PYTHONDONTWRITEBYTECODE # the tests start many processes
 
-.PHONY: help install serve site new page mutants test queues soak record latency bench browsers audit searches upgrade newest prereleases lowest machine picture
+.PHONY: help install serve site new page mutants test queues soak record latency bench browsers audit lighthouse searches upgrade newest prereleases lowest machine picture
 
 help: ## Say what each target does
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -32,12 +32,12 @@ new: .venv/for-tests ## Begin PAGE=temporary-files: page, example, claim, scene,
 	@$(in_venv)python -m workshop.new $(PAGE)
 
 page: install ## Check all that concerns PAGE=when-it-runs
-	@$(in_venv)python -m pytest --quiet --tb=no --show-capture=no -r N --page $(or $(PAGE),$(error name one: make page PAGE=when-it-runs))
+	@$(in_venv)python -m pytest --quiet --tb=no --show-capture=no -r N -m 'not browsers' --page $(or $(PAGE),$(error name one: make page PAGE=when-it-runs))
 
 mutants: install ## Change the examples of PAGE=heavy-work, or SINCE=main~20, line by line: which change does no check notice
 	@$(in_venv)python -u -m workshop.mutants --page "$(PAGE)" --since "$(SINCE)"
 
-test: install ## Run every example, session, recording and the built site
+test: install ## Run every example, session and recording
 	$(in_venv)python -m pytest
 
 queues: .venv/for-tests $(engines) ## Kill workers, apps and brokers of the queues with a page of their own
@@ -63,8 +63,10 @@ latency: .venv/for-tests ## Measure how long requests wait while a task computes
 bench: .venv/for-tests $(engines) ## Measure what each queue loses and how fast it is (half an hour)
 	$(in_venv)python -m bench
 
-audit: .venv/for-tests node_modules/@lhci/cli $(runtime) ## Check accessibility and weight of every page, and run Lighthouse
-	$(in_venv)python -m pytest tests/test_browser.py
+audit: install ## Open the built site in Chromium: each page, its searches, Run, the playground
+	$(in_venv)python -m pytest -m audit
+
+lighthouse: .venv/for-tests node_modules/@lhci/cli $(runtime) ## Run Lighthouse on every page
 	. .venv/npm && $(in_venv)python -m tests.site.lighthouse
 
 .venv/made:

@@ -30,7 +30,7 @@ def last_line_of_pytest(
         env=surroundings | dict(env or {}),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     return ended.stdout.splitlines()[-1]
 

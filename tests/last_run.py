@@ -36,7 +36,7 @@ def _is_whole(config: pytest.Config) -> bool:
     names = ("keyword", "deselect", "page", "lf", "collectonly")
     return (
         not (asked or any(config.getoption(name) for name in names))
-        and config.option.markexpr == "not queues and not browsers"
+        and config.option.markexpr == "not audit and not queues and not browsers"
     )
 
 

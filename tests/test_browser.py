@@ -22,7 +22,7 @@ from runner.process import ROOT
 from workshop.hook import PURGECSS
 from workshop.pages import PAGES, address_of, front_matter
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.audit]
 
 AXE = ROOT / "node_modules/axe-core/axe.min.js"
 NO_PURGECSS = "needs purgecss from npm: make node_modules/axe-core"

@@ -16,7 +16,7 @@ import pytest
 
 from runner import Server, client, serve
 from runner.process import ROOT, ServerError, free_port, start
-from tests.copying import with_changes
+from tests.copying import changed, with_changes
 from tests.orders import ask_until
 from tests.terminal import positions
 
@@ -139,9 +139,11 @@ def test_a_program_behind_timeout_ends_though_the_server_was_killed(
 
 
 @pytest.mark.parametrize(("way", "left"), [("popen", False), ("popen-timeout", True)])
-def test_ctrl_c_reaches_the_programs_too(way: str, left: bool):
+def test_ctrl_c_reaches_the_programs_too(way: str, left: bool, tmp_path: Path):
     """`Ctrl+C` in a terminal goes to the programs as well, unless they are in a group of their own."""
-    with serve(LEFT_BEHIND) as server:
+    later = {'"timeout", "5"': '"timeout", "60"'}  # than the server takes to end
+    env = changed({}, tmp_path, LEFT_BEHIND, later)
+    with serve("changed:app", env=env) as server:
         server.expect("subprocess [0-9]+ is still running")
         client.post(f"{server.url}/{way}")
         with started(server, 3 if left else 2) as found:

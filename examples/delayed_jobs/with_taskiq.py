@@ -1,5 +1,6 @@
 """Taskiq on RabbitMQ: a delayed message is in a queue whose head holds up the rest."""
 
+import logging
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from taskiq_aio_pika import AioPikaBroker, Queue
 RABBITMQ = os.environ.get("RABBITMQ", "amqp://guest:guest@127.0.0.1:5672/%2F")
 OrderId = Annotated[int, Path(gt=0, lt=2**31)]
 Seconds = Annotated[float, Query(ge=0, le=86_400)]
+logging.basicConfig(level="INFO")  # a worker of Python 3.14 has no other
 
 broker = AioPikaBroker(
     RABBITMQ,

@@ -1,6 +1,7 @@
 """A job is acknowledged when it is done: if its worker dies, another one gets it."""
 
 import asyncio
+import logging
 import os
 import signal
 
@@ -29,6 +30,7 @@ AT_LEAST_ONCE: FieldTable = {
     "x-dead-letter-strategy": "at-least-once",
     "x-overflow": "reject-publish",
 }
+logging.basicConfig(level="INFO")  # a worker of Python 3.14 has no other
 
 
 def create_broker() -> AsyncBroker:

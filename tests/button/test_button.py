@@ -29,7 +29,12 @@ from tests.button.running import (
 from tests.test_browser import AXE, switch
 from tests.test_browser import load as load_page
 
-pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.audit,
+    pytest.mark.long,
+    pytest.mark.timeout(600),
+]
 
 ASSETS = ROOT / "theme/overrides/assets"
 START = "background-tasks"

@@ -16,7 +16,12 @@ from tests.button.running import press, printed, run, scene, status
 from tests.test_browser import AXE, switch
 from tests.test_browser import load as load_page
 
-pytestmark = [pytest.mark.slow, pytest.mark.long, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.audit,
+    pytest.mark.long,
+    pytest.mark.timeout(600),
+]
 
 FIRST = (ROOT / "examples/background_tasks/first_task.py").read_text()
 WRONG = FIRST.replace("add_task(send_receipt)", "add_task(send_receipt())")

@@ -1,11 +1,13 @@
 """The statements of docs/many-machines.md."""
 
 import asyncio
+import logging
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -382,6 +384,39 @@ class PatientClients(ThreadPoolExecutor):
         raise AssertionError(f"order {number} was not taken")
 
 
+AS_ON_PYTHON_3_14 = """
+import multiprocessing, sys
+from taskiq.__main__ import main
+multiprocessing.set_start_method("forkserver")
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("basic_config", [True, False])
+def test_on_python_3_14_a_worker_logs_if_its_module_sets_logging_up(
+    basic_config: bool, settings: dict[str, str], tmp_path: Path
+):
+    """Python 3.14 starts the worker's processes by `forkserver` on Linux, and they do not have the logging that Taskiq set up in the first one. With `logging.basicConfig` in the module of the broker they log; without it they work, and are silent."""
+    shutil.copytree(ROOT / "examples/many_machines", tmp_path / "shop")
+    tasks = tmp_path / "shop/tasks.py"
+    lines = tasks.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if basic_config or "basicConfig" not in line]
+    tasks.write_text("".join(kept))
+    assert len(lines) - len(kept) == (not basic_config)
+    options = ("worker", "--workers", "1", "shop.tasks:broker")
+    command = (sys.executable, "-c", AS_ON_PYTHON_3_14, *options)
+    with (
+        serve("shop.app:app", cwd=tmp_path, env=settings) as app,
+        start(command, cwd=tmp_path, env=settings, ready="Started process") as worker,
+    ):
+        worker.expect("order 1 is not committed yet, or never")
+        place(app, 1)
+        worker.wait_for("order 1 done")
+        until(app, 1, "sent")
+        logged = "Listening started" in worker.transcript()
+    assert logged == basic_config
+
+
 def wait_for_sent(postgresql: str, count: int) -> None:
     """Wait until so many orders say that their receipt is sent."""
     engine = create_engine(postgresql, poolclass=NullPool)
@@ -409,6 +444,7 @@ def test_a_job_that_the_worker_does_not_know_is_gone(
 
 def ignorant() -> AsyncBroker:
     """The broker of a worker that was deployed before its tasks."""
+    logging.basicConfig(level="INFO")
     declared: FieldTable = {  # RabbitMQ refuses any other
         "x-delivery-limit": 3,
         "x-dead-letter-strategy": "at-least-once",

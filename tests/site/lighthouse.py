@@ -1,4 +1,4 @@
-"""Lighthouse on every page, on demand: ``make audit``. Its bounds are in lighthouse.cjs.
+"""Lighthouse on every page, on demand: ``make lighthouse``. Its bounds are in lighthouse.cjs.
 
 ``python -m tests.site.lighthouse /choosing/`` looks at one page.
 """

@@ -20,7 +20,7 @@ from tests.site.built import Page
 from tests.test_browser import load, results
 from workshop.pages import PAGES, address_of, front_matter
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.audit]
 
 BASE = urlsplit(PUBLISHED).path
 

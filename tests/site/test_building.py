@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from runner.process import ROOT
 from tests.site.built import Page, pages_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.audit]
 
 
 def test_the_site_is_built_while_python_could_parse_argparse_500_times(site: Path):
