@@ -20,8 +20,8 @@ _REDIS = "redis://127.0.0.1:{port}"
 RABBITMQ = "amqp://guest:guest@127.0.0.1:{port}/%2F"
 POSTGRESQL = "postgresql://postgres@127.0.0.1:{port}/{database}"
 """Addresses for clients."""
-_FORKS_AGAIN = r"multi-threaded, use of fork\(\) may lead to deadlocks"
-"""What Python 3.12 and newer say when Taskiq replaces a worker's process that has died."""
+_OF_THE_QUEUE = r"multi-threaded, use of fork\(\)|signature of athrow\(\) is deprecated"
+"""What Python 3.12 and newer say of a worker that forks with threads, or of Taskiq's code."""
 _PROCRASTINATE = ("procrastinate", "--app", "{module}.queue")
 
 
@@ -210,8 +210,7 @@ def start_worker(
     """Run the worker until the end of the block, which begins when it is ready."""
     command = _command(needs.worker, module)
     with start((*command, *options), env=env, ready=needs.ready) as worker:
-        if needs.worker[0] == "taskiq":
-            worker.expect(_FORKS_AGAIN)
+        worker.expect(_OF_THE_QUEUE)
         yield worker
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+from contextlib import closing
 from tempfile import gettempdir
 from typing import Annotated
 
@@ -18,7 +19,7 @@ dramatiq.set_broker(RabbitmqBroker(url=RABBITMQ, confirm_delivery=True))
 
 
 def change(statement: str, *values: object) -> int:
-    with sqlite3.connect(DATABASE, timeout=30) as database:
+    with closing(sqlite3.connect(DATABASE, timeout=30)) as database, database:
         return database.execute(statement, values).rowcount
 
 

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from multiprocessing import get_context
 from typing import Any
 
@@ -21,7 +21,8 @@ app = FastAPI(lifespan=lifespan)
 
 
 def count_rows(database: str) -> int:
-    return len(sqlite3.connect(database).execute("SELECT 1").fetchall())
+    with closing(sqlite3.connect(database)) as session:
+        return len(session.execute("SELECT 1").fetchall())
 
 
 def count_rows_of(session: sqlite3.Connection) -> int:
