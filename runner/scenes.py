@@ -352,7 +352,7 @@ _ALL = [
     ),
     Scene(
         "at_the_same_time/bounded_queue",
-        tuple(Request("POST", "/reports/10", delay=0.1) for _ in range(4)),
+        tuple(Request("POST", "/reports/5", delay=0.1) for _ in range(4)),
     ),
     Scene(
         "processes_and_programs/time_limit",
