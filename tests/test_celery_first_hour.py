@@ -271,6 +271,7 @@ def test_a_connection_made_before_the_fork_mixes_up_answers(
         serve(FORKED, env=env) as app,
         a_worker(env, FORKED, "--concurrency", "2") as worker,
     ):
+        worker.expect("raised unexpected")
         for day in range(20):
             post(app, f"/reports/day-{day}")
         lines = -1
