@@ -443,7 +443,7 @@ _ALL = [
     Scene(
         "loops_in_the_app/watched",
         (
-            Request("GET", "/health", after="round 1: done"),
+            Request("GET", "/health", after="round 2: started"),
             Request("GET", "/health", after="round 2: started", delay=0.6),
         ),
     ),
