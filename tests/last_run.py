@@ -34,10 +34,9 @@ def _is_whole(config: pytest.Config) -> bool:
     """Whether tests ran, and nothing but the markers of pyproject.toml chose among them."""
     asked = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
     names = ("keyword", "deselect", "page", "lf", "collectonly")
-    return (
-        not (asked or any(config.getoption(name) for name in names))
-        and config.option.markexpr == "not audit and not queues and not browsers"
-    )
+    return not (
+        asked or any(config.getoption(name) for name in names)
+    ) and f"-m={config.option.markexpr}" in config.getini("addopts")
 
 
 def here() -> LastRun:

@@ -125,12 +125,10 @@ def test_a_page(page: Page, site_url: str, path: str, subtests: pytest.Subtests)
         page.set_viewport_size({"width": 360, "height": 740})
         assert page.evaluate("document.documentElement.scrollWidth") == 360
     show_everything(page)
-    with subtests.test("draws figures that can be read", scheme="light"):
-        switch(page, "light")
-        assert faint_texts_of_figures(page) == []
-    with subtests.test("draws figures that can be read", scheme="dark"):
-        switch(page, "dark")
-        assert faint_texts_of_figures(page) == []
+    for scheme in ("light", "dark"):
+        with subtests.test("draws figures that can be read", scheme=scheme):
+            switch(page, scheme)
+            assert faint_texts_of_figures(page) == []
     if not AXE.exists():
         pytest.skip("needs axe-core from npm: make node_modules/axe-core")
     page.evaluate(NO_DRAWING)
