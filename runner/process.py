@@ -11,7 +11,7 @@ import sys
 import termios
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -183,12 +183,9 @@ class Server:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Stop the process with SIGSTOP: it gets no time at all until the end of the block."""
-        self.process.send_signal(SIGSTOP)
-        try:
+        """The process gets no time at all until the end of the block; its children do."""
+        with frozen([self.process.pid]):
             yield
-        finally:
-            self.process.send_signal(SIGCONT)
 
     def press_ctrl_s(self) -> None:
         """Do so in its terminal: what it prints waits from now on, and so does who prints."""
@@ -242,13 +239,62 @@ def kill_tree(pid: int, *, children_only: bool = False) -> None:
 
     With `children_only` the process itself is spared.
     """
+    processes = tree(pid)
+    for one in processes[children_only:]:
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
+    psutil.wait_procs(processes[1:], timeout=10)
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    """A process and all that it has started, also in other groups. Empty if it has ended."""
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
-        children = process.children(recursive=True)
-        for one in children if children_only else [process, *children]:
-            with suppress(psutil.NoSuchProcess):
-                one.kill()
-        psutil.wait_procs(children, timeout=10)
+        return [process, *process.children(recursive=True)]
+    return []
+
+
+@contextmanager
+def frozen(pids: Iterable[int]) -> Iterator[None]:
+    """These processes get no time at all from the beginning of the block to its end.
+
+    Those that end meanwhile, or have ended, are passed over.
+    """
+    stopped = []
+    try:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                stopped.append(pid)
+                freeze(pid)
+        yield
+    finally:
+        for pid in stopped:
+            with suppress(ProcessLookupError):
+                os.kill(pid, SIGCONT)
+
+
+def freeze(pid: int) -> None:
+    """Send SIGSTOP to a process, and return when all its threads stand still.
+
+    On a busy machine they may do something more after the signal was sent. Raises
+    `ProcessLookupError` if there is no such process.
+    """
+    os.kill(pid, SIGSTOP)
+    deadline = time.monotonic() + PATIENCE
+    while not _stands_still(pid):
+        if time.monotonic() > deadline:
+            raise ServerError(f"process {pid} does not stand still")
+        time.sleep(0.001)
+
+
+def _stands_still(pid: int) -> bool:
+    try:
+        threads = psutil.Process(pid).threads() if psutil.LINUX else []
+        ids = [pid, *(thread.id for thread in threads)]
+        states = {psutil.Process(one).status() for one in ids}
+    except psutil.NoSuchProcess:  # a thread that has ended, or all of it
+        return not psutil.pid_exists(pid)
+    return states <= {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}
 
 
 def free_port() -> int:

@@ -11,10 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
-from signal import SIGCONT, SIGSTOP
 
 from runner.nursery import Process
-from runner.process import ServerError, free_port, kill_tree
+from runner.process import ServerError, free_port, frozen, kill_tree, tree
 
 START_TIMEOUT = 60.0
 """Seconds that a service may take until it accepts connections."""
@@ -84,15 +83,9 @@ class Service:
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Stop the server with SIGSTOP: connections stay open, and nobody answers."""
-        try:
-            for process in self._processes:
-                os.killpg(process.pid, SIGSTOP)
+        """All its processes stand still: connections stay open, and nobody answers."""
+        with frozen(p.pid for one in self._processes for p in tree(one.pid)):
             yield
-        finally:
-            for process in self._processes:
-                with suppress(ProcessLookupError):  # killed meanwhile
-                    os.killpg(process.pid, SIGCONT)
 
 
 @contextmanager

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from queue import Empty, Queue
-from signal import SIGCONT, SIGSTOP
+from signal import SIGCONT
 from threading import Event, Thread
 from typing import Any
 
 import pytest
 
 from runner import Server
-from runner.process import PATIENCE, PYTHON, start
+from runner.process import PATIENCE, PYTHON, freeze, start
 
 NO_LOOP = "mangum/adapter.py:[0-9]+: DeprecationWarning: There is no current event loop"
 """What Mangum has Python 3.12 and 3.13 say when it looks for one, and makes its own."""
@@ -71,7 +71,7 @@ class Function:
             return self._events.get_nowait()
         except Empty:
             if self._freezes:
-                self.process.process.send_signal(SIGSTOP)
+                freeze(self.process.process.pid)
             self._asked.set()
             return self._events.get()
 

@@ -14,7 +14,8 @@ import pytest
 
 from runner import ServerError, serve
 from runner.nursery import Process
-from runner.process import PYTHON, ROOT, complete, start
+from runner.process import PYTHON, ROOT, complete, frozen, start, tree
+from tests.orders import ask_until
 from tests.services import running
 
 pytestmark = pytest.mark.slow
@@ -222,6 +223,37 @@ def test_a_service_runs_whatever_the_test_before_has_done_to_it():
     assert not redis.runs
     assert running("redis") is redis
     assert answers(redis.port)
+
+
+def test_what_is_frozen_gets_no_time_at_all():
+    """All threads of it and of what it has started, from the first moment of the block."""
+    script = (
+        "import os, threading\n"
+        "os.fork()\n"
+        "for _ in range(3):\n"
+        "    threading.Thread(target=lambda: all(iter(lambda: 1, 0))).start()\n"
+        "print('busy', flush=True)\n"
+    )
+
+    def used() -> list[float]:
+        return [sum(one.cpu_times()[:2]) for one in processes]
+
+    command = (sys.executable, "-c", script)
+    with start(command, ready="busy", fork=False) as server:
+        server.wait_for("busy", nth=2)
+        processes = tree(server.process.pid)
+        assert len(processes) == 2
+        for _ in range(20):
+            with frozen(one.pid for one in processes):
+                if psutil.LINUX:
+                    threads = [each.id for one in processes for each in one.threads()]
+                    states = {psutil.Process(each).status() for each in threads}
+                    assert states == {psutil.STATUS_STOPPED}
+                before = used()
+                time.sleep(0.05)
+                assert used() == before
+        ask_until(used, lambda now: min(now[0] - before[0], now[1] - before[1]) > 0, 60)
+        server.kill()
 
 
 def answers(port: int) -> bool:

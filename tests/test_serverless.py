@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import cycle, pairwise
 from pathlib import Path
-from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
+from signal import SIGCONT, SIGKILL, SIGTERM
 
 import pytest
 
 from runner import Server, client, serve
-from runner.process import PATIENCE, Line
+from runner.process import PATIENCE, Line, freeze
 from tests.on_lambda import NO_LOOP, deployed
 from tests.terminal import positions
 
@@ -165,7 +165,7 @@ def test_work_before_the_answer_is_done_when_the_client_has_it():
     """Awaited before the answer, the work is done when the process is frozen."""
     with serve(ANSWERS_FIRST) as server:
         client.post(f"{server.url}/exports-before-the-answer")
-        server.process.send_signal(SIGSTOP)
+        freeze(server.process.pid)
         server.wait_for("export_pages: done")
 
 
@@ -200,7 +200,7 @@ def test_spans_of_a_frozen_process_that_is_killed_are_lost():
         server.expect(NO_LOOP)
         client.post(f"{server.url}/orders")
         server.wait_for("send_receipt: done")
-        server.process.send_signal(SIGSTOP)
+        freeze(server.process.pid)
         server.stop(SIGKILL)
     assert not sent(server)
 
@@ -339,7 +339,7 @@ def test_an_instance_whose_lease_is_over_does_not_release_the_next_ones(
         with late.frozen():
             second = threads.submit(deliver, other, job="digest")
             other.wait_for("send_digest: digest started")
-            other.process.send_signal(SIGSTOP)
+            freeze(other.process.pid)
         assert first.result().status_code == 503
         assert client.post(f"{late.url}/jobs/digest").status_code == 503
         assert late.transcript().count("digest started") == 1
