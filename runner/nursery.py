@@ -33,7 +33,12 @@ FORKED = ("uvicorn", "taskiq", "procrastinate", "runner.watched")
 
 _IMPORTED = (
     "uvicorn.main",
+    "uvicorn.lifespan.on",
+    "uvicorn.loops.auto",
+    "uvicorn.protocols.http.auto",
+    "uvicorn.protocols.websockets.auto",
     "fastapi",
+    "pydantic.v1",  # which FastAPI imports for its first endpoint
     "sqlalchemy.ext.asyncio",
     "aiosqlite",
     "httpx",
