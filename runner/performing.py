@@ -57,7 +57,7 @@ def _perform_alone(scene: Scene, settings: Mapping[str, str]) -> Run:
                 server.expect(scene.warns)
             exchanges, freezes = _send(scene, server)
             if scene.until:
-                server.wait_for(scene.until)
+                server.wait_for(scene.until, nth=scene.nth)
             server.stop(timeout=30)  # uvicorn waits for running tasks
         seen = events_in(events)
     begin = exchanges[0].sent

@@ -434,6 +434,7 @@ _ALL = [
         not_in_browser="there is no network",
         until="deliver: 200",
         nth=2,  # or the server that it calls has been stopped
+        warns="unclosed (transport|<socket)",  # when what the first loop left is collected
     ),
     Scene(
         "loops_in_the_app/refresh",

@@ -64,12 +64,18 @@ def test_a_dependency_called_by_hand_keeps_its_connection(database: dict[str, st
     """`anext(open_session())` opens a session that nobody closes: its connection stays taken. Entered as a context manager, the dependency gives it back."""
     target = "examples.database_errors.left_to_the_collector:app"
     with serve(target, env=database) as server:
-        for path, printed in (("/next", "take_the_next"), ("/entered", "enter_it")):
-            client.post(server.url + path)
-            server.wait_for(f"{printed}: 7")
-            client.get(f"{server.url}/openapi.json")  # the task has ended by then
-            pool = client.get(f"{server.url}/pool").json()["pool"]
-            assert pool.endswith("Checked out connections: 1")
+
+        def checked_out() -> str:
+            status: str = client.get(f"{server.url}/pool").json()["pool"]
+            return status.rpartition(": ")[2]
+
+        for taken in ("1", "2", "3"):
+            client.post(f"{server.url}/next")
+            server.wait_for("take_the_next: 7", nth=int(taken))
+            assert checked_out() == taken
+        client.post(f"{server.url}/entered")
+        server.wait_for("enter_it: 7")
+        ask_until(checked_out, lambda taken: taken == "3", 30)
 
 
 def opened(database: str) -> int:

@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
@@ -13,9 +14,17 @@ from tests.terminal import positions
 APP = "examples.event_loop_errors.two_loops:app"
 
 
+@contextmanager
+def served() -> Iterator[Server]:
+    """What its loops leave is collected sooner or later, with a warning."""
+    with serve(APP) as server:
+        server.expect("ResourceWarning: unclosed (transport|<socket)")
+        yield server
+
+
 def test_a_client_shared_by_two_loops_fails_every_second_time():
     """A client that is used in a new loop each time fails with `Event loop is closed` every second time."""
-    with serve(APP) as server:
+    with served() as server:
         for number in (1, 2):
             client.post(f"{server.url}/new-loop")
             server.wait_for("deliver: 200", nth=number)
@@ -25,7 +34,7 @@ def test_a_client_shared_by_two_loops_fails_every_second_time():
 
 def test_the_request_that_fails_may_have_been_sent():
     """The call that fails has reached the other side: to try it again would deliver twice."""
-    with serve(APP) as server:
+    with served() as server:
         client.post(f"{server.url}/new-loop")
         server.wait_for("deliver: 200")
         client.post(f"{server.url}/new-loop")
@@ -35,7 +44,7 @@ def test_the_request_that_fails_may_have_been_sent():
 
 def test_on_the_servers_loop_one_client_serves_all():
     """In the server's loop the same client works every time, from a `def` task too."""
-    with serve(APP) as server:
+    with served() as server:
         for number in (1, 2, 3):
             client.post(f"{server.url}/servers-loop")
             server.wait_for("deliver: 200", nth=number)
@@ -45,7 +54,7 @@ def test_on_the_servers_loop_one_client_serves_all():
 
 def test_asyncio_run_in_an_async_task_fails_before_it_begins():
     """In an `async def` task `asyncio.run` fails, and what it was given is never awaited."""
-    with serve(APP) as server:
+    with served() as server:
         client.post(f"{server.url}/inside-a-loop")
         server.wait_for("cannot be called from a running event loop")
         server.wait_for("coroutine 'deliver' was never awaited")
@@ -102,7 +111,7 @@ def printed(script: str, *arguments: str) -> str:
 
 def test_a_client_cannot_be_closed_in_another_loop():
     """A client that is closed in another loop than the one it was used in raises `Event loop is closed`, though all its requests have succeeded."""
-    with serve(APP) as server:
+    with served() as server:
         said = printed(IN_EACH, f"{server.url}/partner")
     assert said.startswith("200\nEvent loop is closed\n")
 
@@ -110,7 +119,7 @@ def test_a_client_cannot_be_closed_in_another_loop():
 @pytest.mark.parametrize("script", [IN_ONE, ONE_CLIENT_EACH], ids=["runner", "each"])
 def test_in_a_worker_one_loop_or_a_client_for_each_loop_works(script: str):
     """In a worker without a server, one `asyncio.Runner` for all jobs works with one client, and so does a client that each job opens and closes."""
-    with serve(APP) as server:
+    with served() as server:
         assert printed(script, f"{server.url}/partner") == "[200, 200, 200]\n"
 
 
@@ -273,7 +282,7 @@ def test_without_with_each_request_of_a_test_client_has_a_loop_of_its_own():
 
 def test_a_client_made_at_import_fails_in_every_second_request_of_a_test_client():
     """So with `TestClient(app)` a client made at import fails in every second request. In `with` it works."""
-    with serve(APP) as server:
+    with served() as server:
         asked = f"{server.url}/partner", "/made-at-import"
         assert "[200, 'Event loop is closed', 200]\n" in printed(WITHOUT_WITH, *asked)
         assert "[200, 200, 200]\n" in printed(WITH_WITH, *asked)
@@ -281,7 +290,7 @@ def test_a_client_made_at_import_fails_in_every_second_request_of_a_test_client(
 
 def test_the_lifespan_runs_only_in_with():
     """The lifespan, and the client that it makes, are there only in `with`: without it `request.state` has no `client`."""
-    with serve(APP) as server:
+    with served() as server:
         asked = f"{server.url}/partner", "/made-in-the-lifespan"
         assert printed(WITH_WITH, *asked) == "[200, 200, 200]\n"
         assert "no attribute 'client'" in printed(WITHOUT_WITH, *asked)
@@ -289,7 +298,7 @@ def test_the_lifespan_runs_only_in_with():
 
 def test_under_a_server_the_client_of_the_lifespan_serves_all_and_is_closed():
     """Under a server the lifespan's client serves every request, and the server ends without a complaint."""
-    with serve(APP) as partner:
+    with served() as partner:
         env = {"PARTNER": f"{partner.url}/partner"}
         target = "examples.event_loop_errors.client_in_the_lifespan:app"
         with serve(target, env=env) as server:
