@@ -1,5 +1,6 @@
 """Makes the `console` blocks of the pages and the README tests; spreads and counts tests."""
 
+import gc
 import os
 from collections import Counter
 from zlib import crc32
@@ -17,6 +18,8 @@ for told in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL"):
 
 pytest_plugins = ["tests.one_page", "tests.last_run"]
 
+gc.disable()  # until all tests are collected: a third of the time that this takes
+
 pytest_collect_file = Sybil(
     [sessions.parse],
     patterns=["*.md"],
@@ -26,7 +29,7 @@ pytest_collect_file = Sybil(
 
 
 def pytest_collection_modifyitems(config, items):
-    """A session is typed in a terminal, program by program: that is slow.
+    """Slow is a session, typed in a terminal program by program, and what needs the built site.
 
     What waits for a minute starts first, or all others wait for it at the end. After it
     come tests that compute and tests that wait, mixed, or the processor would be too
@@ -34,7 +37,7 @@ def pytest_collection_modifyitems(config, items):
     the same.
     """
     for item in items:
-        if item.path.suffix == ".md":
+        if item.path.suffix == ".md" or "site" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
 
     def place(item):
@@ -43,6 +46,12 @@ def pytest_collection_modifyitems(config, items):
 
     if hasattr(config, "workerinput"):  # and not where a test of a worker starts pytest
         items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now stays: nobody need look through it for garbage again."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_xdist_auto_num_workers() -> int:

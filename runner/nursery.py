@@ -11,6 +11,7 @@ as the system lists it.
 """
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -177,8 +178,11 @@ def _nursery(_owner: int) -> _Nursery:
 def main() -> None:
     """Be the nursery, or in a forked process what was ordered."""
     path = sys.path[1:]  # without this file's folder
+    gc.disable()  # a fifth of the time
     for module in _IMPORTED:
         importlib.import_module(module)
+    gc.freeze()  # or each forked process would look through it, and so copy it
+    gc.enable()
     if order := _follow_orders():
         _become(order, path)
 

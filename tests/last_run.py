@@ -35,7 +35,7 @@ def _is_whole(config: pytest.Config) -> bool:
     asked = config.args_source is not pytest.Config.ArgsSource.TESTPATHS
     names = ("keyword", "deselect", "page", "lf", "collectonly")
     return not (
-        asked or any(config.getoption(name) for name in names)
+        asked or any(config.getoption(name, None) for name in names)
     ) and f"-m={config.option.markexpr}" in config.getini("addopts")
 
 

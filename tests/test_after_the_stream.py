@@ -10,6 +10,8 @@ import pytest
 
 from runner import Server, client, serve
 
+pytestmark = pytest.mark.slow
+
 WHOLE = "Tea is ready at four "
 
 

@@ -93,6 +93,7 @@ def test_a_task_that_is_held_goes_on():
         server.wait_for("print_labels: order 7")
 
 
+@pytest.mark.slow
 def test_a_failure_is_logged_when_it_happens():
     """The callback logs a failure when it happens, with its traceback."""
     with serve("examples.at_the_same_time.held_and_awaited:app") as server:
@@ -146,6 +147,7 @@ def test_a_worker_outlives_a_report_that_fails():
         server.wait_for("build_report: 100 rows a page")
 
 
+@pytest.mark.slow
 def test_at_shutdown_the_queue_runs_empty():
     """At shutdown no request is accepted any more, and what was accepted is done."""
     with serve("examples.at_the_same_time.bounded_queue:app") as server:
@@ -175,6 +177,7 @@ def test_the_drain_has_a_limit_of_its_own(option: list[str]):
 LABELS = "examples.at_the_same_time.limit_of_a_process:app"
 
 
+@pytest.mark.slow
 def test_a_limit_at_module_level_holds_for_all_requests():
     """A semaphore at module level lets one task run at a time, of whichever request."""
     with serve(LABELS) as server:
@@ -202,6 +205,7 @@ def test_each_worker_has_a_limit_of_its_own():
             )
 
 
+@pytest.mark.slow
 def test_tasks_that_wait_hold_their_arguments():
     """Two hundred tasks that wait, with a megabyte each, make the process grow by more than 150 megabytes. Every client has had its `202`."""
     with serve("examples.at_the_same_time.waiting_tasks:app") as server:

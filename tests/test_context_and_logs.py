@@ -176,6 +176,7 @@ def test_a_print_waits_in_a_pipe():
     assert b"printed" not in rest
 
 
+@pytest.mark.slow
 def test_with_PYTHONUNBUFFERED_it_does_not():
     """With `PYTHONUNBUFFERED=1` a print comes at once."""
     with in_a_container(PYTHONUNBUFFERED="1") as server:

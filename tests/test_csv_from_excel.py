@@ -189,6 +189,7 @@ def test_no_more_than_a_hundred_are_told(app: Server):
     assert answer["problems"][0].startswith("line 2:")
 
 
+@pytest.mark.slow
 def test_a_statement_for_500_lines(settings: dict[str, str], tmp_path: Path):
     """2,000 lines are four statements. With `executemany` in batches they are 2,000: SQLite executes it line by line."""
     lines = "".join(f"a{n};Tea;1\n" for n in range(2000))

@@ -60,6 +60,7 @@ def test_a_task_that_works_in_a_transaction_locks_sqlite(path: str, status: int)
         assert ": done" not in server.transcript()
 
 
+@pytest.mark.slow
 def test_a_dependency_called_by_hand_keeps_its_connection(database: dict[str, str]):
     """`anext(open_session())` opens a session that nobody closes: its connection stays taken. Entered as a context manager, the dependency gives it back."""
     target = "examples.database_errors.left_to_the_collector:app"
@@ -96,6 +97,7 @@ def ends(server: Server, number: int) -> list[str]:
     return [x.removeprefix("build_report: ") for x in said if "build_report" in x]
 
 
+@pytest.mark.slow
 def test_one_process_has_size_and_overflow_connections_and_no_more(tmp_path: Path):
     """Five tasks at once, `pool_size=2`, `max_overflow=1`: three have a connection. The others wait for `pool_timeout`, and are lost with `QueuePool limit of size 2 overflow 1 reached`. Two connections stay open."""
     settings = settings_of(LIMITS, tmp_path)

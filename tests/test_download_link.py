@@ -142,6 +142,7 @@ def test_without_a_common_secret_no_other_worker_does(settings: dict[str, str]):
         assert client.get(server.url + path).status_code == 403
 
 
+@pytest.mark.slow
 def test_the_numbers_of_old_links_are_forgotten(settings: dict[str, str]):
     """The table of used links has those that could be used again, and no older ones: each download deletes them."""
     with serve(TARGET, env=settings) as server:

@@ -54,6 +54,7 @@ def runs(server: Server, end: str) -> Counter[int]:
     return Receipts().said([server], end)
 
 
+@pytest.mark.slow
 def test_the_job_runs_and_its_state_can_be_read(start: Start):
     """The job runs after the response, and its state can be read at once."""
     with start() as server:
@@ -116,6 +117,7 @@ def test_a_kill_between_commit_and_answer_leaves_the_job(start: Start, tmp_path:
         assert client.post(f"{server.url}/orders/7/tea").status_code == 409
 
 
+@pytest.mark.slow
 def test_a_clean_stop_finishes_the_job_and_leaves_the_rest_for_the_next_start(
     start: Start,
 ):
@@ -187,6 +189,7 @@ def test_a_job_that_kills_its_worker_is_given_up_after_three(
     assert end == {"status": "failed", "attempts": 3, "error": "its worker died"}
 
 
+@pytest.mark.slow
 def test_what_has_been_due_longest_runs_first(start: Start, tmp_path: Path):
     """Of the jobs that wait, the one that has been due longest runs first, whichever was placed first."""
     with start() as server, closing(sqlite3.connect(tmp_path / "db")) as database:

@@ -11,6 +11,8 @@ from runner import Server, client, serve
 from runner.process import ROOT
 from tests.terminal import positions
 
+pytestmark = pytest.mark.slow
+
 APP = "examples.event_loop_errors.two_loops:app"
 
 

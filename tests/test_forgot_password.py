@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 
 from runner import Server, client, serve
 from tests.copying import changed
@@ -101,6 +102,7 @@ def ask(connection: HTTPConnection, email: str) -> int:
     return answer.status
 
 
+@pytest.mark.slow
 def test_a_mail_that_fails_tells_nothing(app: Server):
     """The mail cannot be sent: the log says so, and the connection stays open, as it does for an unknown address."""
     for times, email in enumerate((FULL, UNKNOWN), 1):
@@ -131,6 +133,7 @@ def test_an_exception_would_have_closed_the_connection(
         assert ask(unknown, UNKNOWN) == 202
 
 
+@pytest.mark.slow
 def test_the_link_sets_a_new_password_once(app: Server, settings: dict[str, str]):
     """The link sets a new password, once: of ten at the same time one does."""
     forget(app, KNOWN)
@@ -144,6 +147,7 @@ def test_the_link_sets_a_new_password_once(app: Server, settings: dict[str, str]
     assert other is None
 
 
+@pytest.mark.slow
 def test_an_older_link_is_of_no_use_then(app: Server):
     """Whoever asked twice has two links. When one was used, so is the other."""
     forget(app, KNOWN)
@@ -153,6 +157,7 @@ def test_an_older_link_is_of_no_use_then(app: Server):
     assert [reset(app, second), reset(app, first)] == [204, 400]
 
 
+@pytest.mark.slow
 def test_a_link_is_good_for_an_hour(app: Server, settings: dict[str, str]):
     """After an hour the link is of no use, and whoever tries it deletes it, and not the newer one."""
     forget(app, KNOWN)
@@ -169,6 +174,7 @@ def test_a_link_is_good_for_an_hour(app: Server, settings: dict[str, str]):
     assert 3000 < left <= 3601
 
 
+@pytest.mark.slow
 def test_a_link_survives_a_restart(settings: dict[str, str]):
     """The link is good after a restart too."""
     with serve(APP, env=settings) as app:

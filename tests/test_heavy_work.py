@@ -105,6 +105,7 @@ def test_a_forked_process_ignores_sigterm(method: str, ends: bool):
             assert client.post(f"{server.url}/{method}").json() == pid
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "kept"), [("fork", True), ("spawn", False)])
 def test_a_forked_process_keeps_the_port_of_a_killed_server(method: str, kept: bool):
     """After a `SIGKILL` of the server its pool's processes live on, and a forked one keeps the port: the next server cannot start."""
@@ -131,6 +132,7 @@ def test_a_process_that_watches_its_parent_ends_with_a_killed_server():
         process.wait(30)
 
 
+@pytest.mark.slow
 def test_when_the_lifespan_ends_the_process_has_ended():
     """When the lifespan ends, the pool's process has ended too, as in a test with `TestClient`: nothing waits for the end of Python."""
     with TestClient(robust_pool.app) as in_process:

@@ -13,6 +13,8 @@ from websockets.sync.client import connect
 from runner import Server, client, serve
 from tests.terminal import positions
 
+pytestmark = pytest.mark.slow
+
 WORDS = ["Tea", "is", "ready", "at", "four"]
 
 

@@ -107,6 +107,7 @@ def test_ended_early_it_leaves_no_copy_and_no_process(tmp_path: Path):
     assert [*(tmp_path / "made").iterdir()] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
 def test_each_listed_mutant_is_one_and_has_a_reason(page: str):
     """No list is longer than the page's claims."""

@@ -20,6 +20,8 @@ from tests.copying import changed, with_changes
 from tests.orders import ask_until
 from tests.terminal import positions
 
+pytestmark = pytest.mark.slow
+
 LEFT_BEHIND = "examples.processes_and_programs.left_behind:app"
 TIME_LIMIT = "examples.processes_and_programs.time_limit:app"
 

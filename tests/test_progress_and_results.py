@@ -39,6 +39,7 @@ def test_the_answer_is_202_and_names_the_address_of_the_status():
     assert status["status"] == "running"
 
 
+@pytest.mark.slow
 def test_polls_see_the_progress_and_then_the_result():
     """Polls see the percentage grow, then the result."""
     with (
@@ -53,6 +54,7 @@ def test_polls_see_the_progress_and_then_the_result():
     assert seen[-1] == {"status": "done", "percent": 100, "rows": 12, "error": None}
 
 
+@pytest.mark.slow
 def test_the_client_reads_an_error_that_it_can_mend():
     """The client reads the error of a request that it can mend."""
     with serve("examples.progress_and_results.in_memory:app") as server:

@@ -130,6 +130,7 @@ def test_what_was_answered_survives_a_kill(settings: dict[str, str]):
     assert rows(settings, "orders") == 1
 
 
+@pytest.mark.slow
 def test_without_a_secret_it_does_not_start():
     """Without `WEBHOOK_SECRET` the server does not start: with an empty one, anybody could sign."""
     command = (*PYTHON, "uvicorn", TARGET, "--port", str(free_port()))

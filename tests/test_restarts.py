@@ -185,6 +185,7 @@ def line_of(row: str) -> int:
     return next(n for n, line in enumerate(lines, 1) if line.startswith(f"| {row} |"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [SIGTERM, SIGINT])
 def test_a_task_that_is_told_ends_where_it_is(sent: Signals):
     """Told by the signal, the task ends at its next step and says where it was; uvicorn waits for that and stops as always."""

@@ -114,6 +114,7 @@ def test_a_run_that_goes_on_keeps_the_next_one_out():
     assert skipped.time < done.time
 
 
+@pytest.mark.slow
 def test_a_run_is_missed_when_the_event_loop_is_blocked_for_longer_than_a_second():
     """A run that is more than a second late is missed, unless `misfire_grace_time` allows more."""
     with serve("examples.schedules.missed_and_overlapping:app") as server:
@@ -280,6 +281,7 @@ def test_a_job_without_an_id_is_added_at_each_start(tmp_path: Path):
             server.stop()
 
 
+@pytest.mark.slow
 def test_the_scheduler_ends_with_the_lifespan(tmp_path: Path):
     """After `shutdown()` the scheduler's thread has ended. Without it, it would run jobs for as long as the process lives: in a test with `TestClient`, through the tests after it."""
     script = (

@@ -15,6 +15,8 @@ from runner.process import PATIENCE, Line, freeze
 from tests.on_lambda import NO_LOOP, deployed
 from tests.terminal import positions
 
+pytestmark = pytest.mark.slow
+
 MANGUM = "examples.serverless.behind_mangum.handler"
 WITHOUT_LIFESPAN = "examples.serverless.behind_mangum.without_lifespan"
 ANSWERS_FIRST = "examples.serverless.answers_first:app"

@@ -120,6 +120,7 @@ def test_with_scope_function_neither_happens(database):
         assert not any("ERROR" in line.text for line in server.lines)
 
 
+@pytest.mark.slow
 def test_a_task_that_raises_rolls_the_session_back_after_a_200():
     """The dependency sees the exception of a task and rolls back: the client has a `200` for an order that is not saved."""
     with serve("examples.sessions_and_dependencies.rollback_after_200:app") as server:

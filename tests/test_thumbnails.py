@@ -76,6 +76,7 @@ def test_what_is_transparent_becomes_white(server: Server):
     assert thumbnail.convert("L").getextrema()[0] > 250
 
 
+@pytest.mark.slow
 def test_the_same_picture_from_many_at_once_has_one_thumbnail(
     server: Server, folder: Path
 ):

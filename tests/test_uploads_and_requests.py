@@ -117,12 +117,14 @@ def test_the_dependencies_of_a_task_are_not_resolved():
     """`Depends` in a task's own signature is not filled in: the task gets the marker itself. Take the value in the endpoint, and pass it on."""
     with serve("examples.uploads_and_requests.not_resolved:app") as server:
         client.post(f"{server.url}/not-resolved")
+        server.wait_for("send_receipt")
         client.post(f"{server.url}/passed-on")
         [marker, value] = stop_and_read(server, "send_receipt")
     assert marker.startswith("send_receipt: Depends(")
     assert value == "send_receipt: {'mail server': 'mail.example.com'}"
 
 
+@pytest.mark.slow
 def test_a_copy_of_the_upload_outlives_the_request(tmp_path: Path):
     """The work reads the whole copy when the request, and the upload with it, has ended, and leaves nothing behind."""
     target = "examples.uploads_and_requests.kept_upload:app"
@@ -171,6 +173,7 @@ def test_a_middleware_that_takes_all_for_requests_takes_the_lifespan_away(
             assert said == bool(change)
 
 
+@pytest.mark.slow
 def test_with_fastapi_0_105_the_endpoint_hung():
     """With FastAPI 0.105 and its Starlette 0.27 the endpoint waited for a second body, until the client left."""
     with serve_with_fastapi("0.105.0", BODY) as server:
@@ -199,6 +202,7 @@ def test_after_call_next_the_body_is_gone(tmp_path: Path):
         server.wait_for("RuntimeError: Stream consumed")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mistake",
     [
@@ -217,6 +221,7 @@ def test_what_is_not_handed_on_lets_the_endpoint_hang(
         assert hangs(server)
 
 
+@pytest.mark.slow
 def test_after_the_body_the_endpoint_hears_that_the_client_has_left(tmp_path: Path):
     """After the body the endpoint gets what comes next, through both middlewares: that the client has left."""
     listens = {

@@ -291,6 +291,7 @@ def test_no_receiver_can_ask_for_more_than_a_day(
     assert free - now == pytest.approx(wait, abs=60)
 
 
+@pytest.mark.slow
 def test_a_receiver_that_hangs_holds_up_no_other(start: Start, receivers: Receivers):
     """One receiver takes each call and never answers. Twenty orders later it has one event, and another receiver has all."""
     with start("/hangs", "/a") as server:

@@ -84,6 +84,7 @@ def test_on_a_connection_of_its_own_the_other_request_is_answered():
     assert answer.json() == {"rows": 50}
 
 
+@pytest.mark.slow
 def test_it_did_so_in_older_versions_too():
     """It did so with FastAPI 0.105 as well."""
     target = "examples.when_a_task_fails.broken_connection:app"
@@ -183,6 +184,7 @@ def test_while_it_waits_to_try_again_a_def_task_holds_a_thread():
     assert busy == {"at_work": 1}
 
 
+@pytest.mark.slow
 def test_what_is_logged_as_an_exception_reaches_sentry_with_its_request():
     """Sentry gets the exception, the name of the task, and the method and address of the request."""
     received: queue.Queue[bytes] = queue.Queue()

@@ -14,6 +14,7 @@ from tests.terminal import positions
 both_parsers = pytest.mark.parametrize("parser", ["h11", "httptools"])
 
 
+@pytest.mark.slow
 def test_behind_an_http_middleware_the_task_waits_for_the_reader():
     """Behind an `http` middleware the task of a large response waits until the client has read it."""
     with (
@@ -40,6 +41,7 @@ def test_with_starlette_0_48_it_did_not_wait():
     assert read_by_then == 0
 
 
+@pytest.mark.slow
 def test_an_async_task_that_blocks_stalls_its_own_large_response():
     """A large response stalls while the `async def` task after it blocks: its client gets the rest when the task is done."""
     with serve("examples.when_it_runs.stalled_download:app") as server:

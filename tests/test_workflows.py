@@ -14,6 +14,7 @@ WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.yml"))
 each = pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: str(file.stem))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command",
     [

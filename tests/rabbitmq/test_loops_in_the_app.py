@@ -14,6 +14,8 @@ from runner.proxy import proxy
 from runner.services import Service
 from tests.services import in_a_thread, rabbitmq_url, settings_of
 
+pytestmark = pytest.mark.slow
+
 REFRESH = "examples.loops_in_the_app.refresh:app"
 
 

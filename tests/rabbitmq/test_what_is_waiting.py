@@ -349,6 +349,7 @@ def test_what_runs_again_has_not_waited_since_it_was_placed():
         assert jobs(server) == {"running": 1, "waiting": 1}
 
 
+@pytest.mark.slow
 def test_the_alarm_goes_off_by_the_age_of_the_oldest():
     """Several jobs wait, none for long: no alarm. One is stuck and one waits, for longer than `PATIENCE`: `503`."""
     with serve(TABLE, env={"PATIENCE": "60"}) as busy:
