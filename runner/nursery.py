@@ -181,8 +181,8 @@ def main() -> None:
     gc.disable()  # a fifth of the time
     for module in _IMPORTED:
         importlib.import_module(module)
-    gc.freeze()  # or each forked process would look through it, and so copy it
     gc.enable()
+    gc.collect()  # once, or each forked process would look through it all
     if order := _follow_orders():
         _become(order, path)
 
