@@ -20,6 +20,7 @@ from tests.last_run import here
 from tests.services import new_database, postgresql_url, running, settings_of
 from tests.site.building import CHROMIUM, build, open_browser, serve_static
 from workshop.copying import copied
+from workshop.pages import address_of
 from workshop.pictures import of_pages
 
 
@@ -80,11 +81,16 @@ def seconds_to_parse() -> float:
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+def site(
+    pytestconfig: pytest.Config,
+    tmp_path_factory: pytest.TempPathFactory,
+    worker_id: str,
+) -> Path:
     """The folder of the built site: built once for all processes of the tests.
 
     How much of a processor that took is in a file beside it, in files that it parses
-    meanwhile: the same processor is now quick and now slow.
+    meanwhile: the same processor is now quick and now slow. With ``--page`` only that
+    page's picture is drawn.
     """
     common = tmp_path_factory.getbasetemp()
     if worker_id != "master":
@@ -105,7 +111,8 @@ def site(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
             after = getrusage(RUSAGE_CHILDREN)
             took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             folder.with_suffix(".units").write_text(str(took / mean(parsed)))
-            of_pages(folder)
+            page = pytestconfig.getoption("--page")
+            of_pages(folder / address_of(page)[1:] if page else folder)
     return folder
 
 

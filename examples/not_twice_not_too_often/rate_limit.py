@@ -37,7 +37,7 @@ async def fetch_rate(number: int, moment: float) -> None:
     while (left := moment - time.time()) > 0:
         await asyncio.sleep(left)
     print(f"fetch_rate: {number} called")
-    await asyncio.sleep(1.5)  # stands in for the foreign API
+    await asyncio.sleep(2.5)  # stands in for the foreign API
     print(f"fetch_rate: {number} done")
 
 
