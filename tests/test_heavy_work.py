@@ -13,7 +13,7 @@ import psutil
 import pytest
 from fastapi.testclient import TestClient
 
-from bench.latency import EXAMPLE, NAME, measure
+from bench.latency import EXAMPLE, NAME
 from examples.heavy_work import robust_pool
 from recording.model import Latencies, Latency, load
 from runner import client, serve
@@ -50,13 +50,6 @@ def test_in_a_process_it_delays_others_least_and_in_async_def_most():
     assert idle < one < four / 4
     assert pool < one
     assert loop > 10 * idle
-
-
-@pytest.mark.slow
-def test_the_chart_can_be_measured_again():
-    again, chart = measure(rounds=1, pings=2), load(Latencies, NAME).series
-    assert [(way.name, way.lane) for way in again] == [(w.name, w.lane) for w in chart]
-    assert {len(way.seconds) for way in again} == {2}
 
 
 @pytest.mark.slow

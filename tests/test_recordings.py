@@ -11,7 +11,7 @@ from bench import __main__ as bench
 from bench import latency
 from recording import model, processes
 from recording.figure import draw, story
-from recording.model import RECORDINGS, Freeze, Recording, load, path_of
+from recording.model import RECORDINGS, Freeze, Latencies, Recording, load, path_of
 from recording.shape import differences
 from runner.scenes import SCENES
 from tests.scenes import differences_of_another_run, scenes
@@ -274,3 +274,11 @@ def test_of_many_jobs_the_figure_shows_how_many_wait_and_run():
     assert ">1000 jobs</text>" in figure
     assert figure.count("<") < 120
     assert "the jobs 1000 run once" in processes.story(run)
+
+
+@pytest.mark.slow
+def test_latencies_can_be_measured_again():
+    again = latency.measure(rounds=1, pings=2)
+    kept = load(Latencies, latency.NAME).series
+    assert [(way.name, way.lane) for way in again] == [(w.name, w.lane) for w in kept]
+    assert {len(way.seconds) for way in again} == {2}
