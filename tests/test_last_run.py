@@ -16,7 +16,7 @@ from runner.process import ROOT
 from tests.last_run import here
 from theme.versions import LastRun
 from workshop.pages import DOCS, EXAMPLES, PAGES
-from workshop.publishing import imported_by, packages_of_examples
+from workshop.publishing import imported_by, packages_of_examples, run_with
 
 ALL = 'testpaths = ["README.md", "CONTRIBUTING.md", "docs", "tests"]'
 GREEN = "def test_green():\n    pass\n"
@@ -74,6 +74,13 @@ def test_the_kept_run_if_there_is_one_has_what_is_pinned():
         return
     kept = LastRun(**json.loads(file.read_text()))
     assert kept.packages.keys() >= {"fastapi", "starlette", "uvicorn"}
+
+
+def test_a_page_names_each_version_that_one_of_its_queues_wants():
+    """arq wants an older client of Redis than the others of that page."""
+    redis = {folder["redis"] for folder in here().apart.values() if "redis" in folder}
+    assert len(redis) == 2
+    assert f", redis {' and '.join(sorted(redis))}" in run_with("delayed-jobs")
 
 
 DIFFERS = re.compile(

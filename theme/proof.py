@@ -10,6 +10,7 @@ A file or a test that does not exist, or a test without a docstring, fails the b
 import ast
 import re
 import textwrap
+from functools import lru_cache
 from html import escape
 from pathlib import Path
 
@@ -49,14 +50,19 @@ def find(node: str) -> tuple[str, str, str]:
         raise Missing(f"there is no {name or 'test'} in {path}", remedy)
     first, last = table[name]
     code = textwrap.dedent("\n".join(text.splitlines()[first - 1 : last]))
-    function = ast.parse(code).body[0]
-    assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
-    statement = ast.get_docstring(function)
+    statement = _statement_of(code)
     if not statement:
         raise Missing(
             f"{name} has no docstring", "say there what it proves, in a sentence"
         )
-    return name, " ".join(statement.split()), code
+    return name, statement, code
+
+
+@lru_cache(4096)  # of all claims: a build asks for each three times
+def _statement_of(code: str) -> str:
+    function = ast.parse(code).body[0]
+    assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)
+    return " ".join((ast.get_docstring(function) or "").split())
 
 
 def _inline(statement: str) -> str:

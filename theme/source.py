@@ -27,7 +27,7 @@ def highlighted(code: str, language: str, title: str, md: Markdown) -> str:
     return _COLOURLESS.sub(r"\1", block)
 
 
-@lru_cache(256)  # the tests of a page are in one file, and each is looked up
+@lru_cache(1024)  # all examples and tests: a build asks for each several times
 def definitions(source: str) -> dict[str, tuple[int, int]]:
     """Map each name to its first and last line, counted from 1.
 

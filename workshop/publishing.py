@@ -9,6 +9,7 @@ import base64
 import hashlib
 import re
 import tomllib
+from collections import defaultdict
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -48,13 +49,16 @@ def run_with(page: str) -> str:
     """What a page's examples were last run with: a sentence; empty if no run is kept."""
     if not (run := last_run()):
         return ""
-    packages, asked = dict(run.packages), set(packages_of_examples())
     files = examples_of(page)
-    for apart in {needs_of(target_of(file)).packages for file in files}:
-        packages |= run.apart.get(apart, {})
-        asked |= run.apart.get(apart, {}).keys()
-    names = [*ALWAYS, *sorted(imported_by(files) & asked - {*ALWAYS})]
-    told = [f"Python {run.programs['Python']}", *(f"{n} {packages[n]}" for n in names)]
+    apart: dict[str, set[str]] = defaultdict(set)  # several queues may have one of each
+    for folder in {needs_of(target_of(file)).packages for file in files}:
+        for name, version in run.apart.get(folder, {}).items():
+            apart[name].add(version)
+    asked = packages_of_examples() | apart.keys()
+    told = [f"Python {run.programs['Python']}"]
+    for name in [*ALWAYS, *sorted(imported_by(files) & asked - {*ALWAYS})]:
+        versions = sorted(apart.get(name) or {run.packages[name]})
+        told.append(f"{name} {' and '.join(versions)}")
     return f"Run on {run.day} with {', '.join(told)}."
 
 
