@@ -445,7 +445,7 @@ _ALL = [
         "loops_in_the_app/watched",
         (
             Request("GET", "/health", after="round 2: started"),
-            Request("GET", "/health", after="round 2: started", delay=0.6),
+            Request("GET", "/health", after="round 2: started", delay=1.5),
         ),
     ),
     Scene(

@@ -107,7 +107,7 @@ def run(script: str, *options: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=60,
+        timeout=240,
     ).stdout
 
 

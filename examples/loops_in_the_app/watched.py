@@ -20,7 +20,7 @@ async def refresh_for_ever(loop: Loop) -> None:
     while True:
         loop.rounds += 1
         print(f"round {loop.rounds}: started")
-        await asyncio.sleep(0.3)  # stands in for a slow shop
+        await asyncio.sleep(1)  # stands in for a slow shop
         if loop.rounds == 2:
             raise ConnectionError("the shop did not answer")
         print(f"round {loop.rounds}: done")

@@ -112,7 +112,7 @@ def ask(command: str, module: str, env: dict[str, str]) -> str:
         env=env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     return asked.stdout + asked.stderr
 
