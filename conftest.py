@@ -48,7 +48,8 @@ def pytest_collection_modifyitems(config, items):
         items.sort(key=place)
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
     """What is there by now stays: nobody need look through it for garbage again."""
     gc.freeze()
     gc.enable()
