@@ -98,6 +98,8 @@ def site(
     with (common / "site.lock").open("w") as lock:
         flock(lock, LOCK_EX)
         folder = common / "site"
+        if (wrong := folder.with_suffix(".wrong")).exists():
+            raise RuntimeError(wrong.read_text())
         if not (folder / "sitemap.xml").exists():
             last_run = folder.with_suffix(".json")
             here().save(last_run)
@@ -107,7 +109,9 @@ def site(
                 building = beside.submit(build, folder, last_run=last_run)
                 while wait([building], timeout=0.2).not_done:
                     parsed.append(seconds_to_parse())
-            building.result()
+            if error := building.exception():
+                wrong.write_text(str(error))  # or each process would try it again
+                raise error
             after = getrusage(RUSAGE_CHILDREN)
             took = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
             folder.with_suffix(".units").write_text(str(took / mean(parsed)))

@@ -215,11 +215,15 @@ class Session:
 
 
 def _surroundings(typed: str) -> dict[str, str]:
-    """Those of the tests, less pytest's: a reader's pytest has none of our plugins."""
+    """Those of the tests, less pytest's: a reader's pytest has none of our plugins.
+
+    What `make` starts takes two processes: the tests beside it have the others.
+    """
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST")}
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    alone = {} if typed.startswith("make") else {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    return {**inherited, "PATH": path, **alone}
+    if typed.startswith("make"):
+        return {**inherited, "PATH": path, "PYTEST_ADDOPTS": "--numprocesses=2"}
+    return {**inherited, "PATH": path, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def _pattern(shown: str) -> str:

@@ -241,7 +241,7 @@ def test_a_pool_that_checks_its_connections_survives_a_restart_of_the_database(
     """PostgreSQL is killed and comes back, and all connections of the pool are dead. The next requests get new ones: without `check` they would get a `500`."""
     postgresql = running("postgresql")
     with serve(CLAIMS, env=jobs) as server:
-        server.expect("OperationalError")  # of a worker
+        server.expect("OperationalError|AdminShutdown")  # of a worker
         with server.frozen():  # nobody notices it
             postgresql.kill()
             postgresql.start()
