@@ -23,7 +23,7 @@ import shlex
 import shutil
 import sys
 import tempfile
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,9 @@ class Session:
         if in_a_copy:
             project = self._page.enter_context(tempfile.TemporaryDirectory())
             self._project = copied(Path(project) / "copy", installed=True)
+            if (read := ROOT / ".mypy_cache").exists():  # or it reads for a minute
+                with suppress(shutil.Error):  # of files that a mypy writes meanwhile
+                    shutil.copytree(read, self._project / ".mypy_cache")
 
     def close(self) -> None:
         """Stop the server and remove the folder."""

@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 from runner.process import ROOT
@@ -15,7 +14,7 @@ def copied(folder: Path, *, installed: bool = False) -> Path:
     """Copy the project's files into a folder, and return it.
 
     With what is `installed`, shared with the project, `make` has nothing to install there,
-    git knows the files, and mypy what it has read: from nothing it reads for a minute.
+    and git knows the files.
     """
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.check_output(command, cwd=ROOT, text=True)
@@ -28,7 +27,4 @@ def copied(folder: Path, *, installed: bool = False) -> Path:
         for name in INSTALLED:
             if (ROOT / name).exists():
                 (folder / name).symlink_to(ROOT / name)
-        if (read := ROOT / ".mypy_cache").exists():
-            with suppress(shutil.Error):  # of files that a mypy writes meanwhile
-                shutil.copytree(read, folder / ".mypy_cache")
     return folder
