@@ -56,8 +56,8 @@ def pytest_runtestloop() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Four more than there are cores: most tests wait for something."""
-    return (os.cpu_count() or 1) + 4
+    """Six more than there are cores: most tests wait for something."""
+    return (os.cpu_count() or 1) + 6
 
 
 def pytest_xdist_make_scheduler(config, log):

@@ -37,6 +37,8 @@ class Request:
     """Whether it is sent on the connection of the request before it."""
     leaves: bool = False
     """Whether the client goes away after that, without having read it."""
+    gives_up: float = 0
+    """Seconds after which the client goes away if no answer has begun; 0: it waits."""
     frozen: float = 0
     """Seconds for which the server's process is stopped before it is sent."""
     headers: tuple[tuple[str, str], ...] = ()

@@ -423,10 +423,14 @@ def _jobs(run: Run) -> str:
     names = list(dict.fromkeys([p.job for p in run.queued] + list(attempts)))
     if len(names) > 3:
         ran = Counter(len(attempts[name]) for name in names)
-        words = {0: "do not run", 1: "run once", 2: "run twice"}
-        return "Of the jobs " + and_(
-            [f"{n} {words.get(k, f'run {k} times')}" for k, n in sorted(ran.items())]
-        )
+        words = {0: "run never", 1: "run once", 2: "run twice"}
+        counts = [(n, words.get(k, f"run {k} times")) for k, n in sorted(ran.items())]
+        if len(counts) == 1:
+            return f"All {len(names)} jobs {counts[0][1]}"
+        parts = [
+            f"{n} {how.replace('run', 'runs') if n == 1 else how}" for n, how in counts
+        ]
+        return f"Of the {len(names)} jobs " + and_(parts)
     told = []
     for name in names:
         runs = []

@@ -38,6 +38,7 @@ def exchange(client: httpx.Client, number: int, request: Request) -> Exchange:
             files=files,
             content=request.body or None,
             headers=[*request.headers, (NUMBER, str(number))],
+            timeout=httpx.Timeout(30, read=request.gives_up or 30),
         ) as response:
             seen.status = response.status_code
             time.sleep(request.pause)
@@ -45,6 +46,9 @@ def exchange(client: httpx.Client, number: int, request: Request) -> Exchange:
             short = len(body) < 1000
             seen.body = body.decode() if short else f"{len(body)} bytes"
     except httpx.TransportError as error:
-        seen.error = type(error).__name__
+        if request.gives_up and isinstance(error, httpx.ReadTimeout):
+            seen.left = True
+        else:
+            seen.error = type(error).__name__
     seen.received = time.time()
     return seen

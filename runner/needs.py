@@ -148,7 +148,7 @@ NEEDS = {
     ),
     "with_postgresql": _ON_POSTGRESQL,
     "recipes/receive_webhooks": Needs(
-        env={"WEBHOOK_SECRET": "tea", "DATABASE": "{folder}/events.db"}
+        env={"WEBHOOK_SECRET": "whsec_dGVh", "DATABASE": "{folder}/events.db"}
     ),
     "recipes/csv_from_excel": Needs(env={"DATABASE": "{folder}/products.db"}),
     "recipes/download_link": Needs(

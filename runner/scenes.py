@@ -413,7 +413,7 @@ _ALL = [
     ),
     Scene(
         "after_the_stream/client_gone",
-        (Request("POST", "/answers", pause=0.8, leaves=True),),
+        (Request("POST", "/answers", gives_up=0.8),),
         not_in_browser=_NO_READER,
     ),
     Scene(

@@ -3,12 +3,14 @@
 import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from runner import Server, client, serve
+from tests.copying import changed
 
 pytestmark = pytest.mark.slow
 
@@ -72,6 +74,33 @@ def test_and_ends_with_a_BrokenResourceError():
     with serve("examples.after_the_stream.event_stream:app") as server:
         leave(server, "/answer")
         server.wait_for("anyio.BrokenResourceError")
+
+
+def test_a_shielded_finally_saves_an_event_stream(tmp_path: Path):
+    """In a shielded `finally` of the endpoint, without a task, the words are saved that came before the reader left, and the model is closed."""
+    saves = {
+        "import asyncio\n": "import asyncio\nfrom anyio import CancelScope\n",
+        "    background_tasks.add_task(save_answer, words)\n": "",
+        """    async for word in ask_model():
+        words.append(word)
+        yield word
+""": """    try:
+        async for word in ask_model():
+            words.append(word)
+            yield word
+    finally:
+        with CancelScope(shield=True):
+            await save_answer(words)
+""",
+    }
+    target = "examples.after_the_stream.event_stream:app"
+    with serve("changed:app", env=changed({}, tmp_path, target, saves)) as server:
+        leave(server, "/answer")
+        server.wait_for("save_answer: done")
+        server.wait_for("ask_model: closed")
+        said = server.transcript()
+    saved = int(re.findall(r"save_answer: (\d+) words", said)[0])
+    assert saved == said.count("ask_model: word") > 0
 
 
 def test_the_model_sees_its_caller_go():

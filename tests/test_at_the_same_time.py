@@ -104,7 +104,7 @@ def test_a_failure_is_logged_when_it_happens():
 
 @pytest.mark.slow
 def test_at_shutdown_they_have_two_seconds_and_then_are_cancelled():
-    """At shutdown they have two seconds; who needs longer is cancelled."""
+    """At shutdown they have two seconds; what needs longer is cancelled."""
     with serve("examples.at_the_same_time.held_and_awaited:app") as server:
         client.post(f"{server.url}/prices/1.25")
         client.post(f"{server.url}/prices/60")

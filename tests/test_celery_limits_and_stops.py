@@ -115,7 +115,7 @@ def test_a_revocation_is_forgotten(app: Server, settings: dict[str, str]):
 
 
 def test_the_soft_limit_is_an_exception(settings: dict[str, str]):
-    """After `soft_time_limit` the job gets a `SoftTimeLimitExceeded`, and tidies up. Raised on, it makes the job a `FAILURE`."""
+    """After `soft_time_limit` the job gets a `SoftTimeLimitExceeded`, and tidies up. Raised again, it makes the job a `FAILURE`."""
     with (
         serve(TIME_LIMITS, env=settings) as app,
         a_worker(settings, TIME_LIMITS) as worker,
@@ -144,6 +144,23 @@ def test_the_hard_limit_ends_the_process(settings: dict[str, str]):
         becomes(app, again, "FAILURE")
         assert printed(worker, "print_labels: 2026 tidying up")
         assert not printed(worker, "print_labels: .*(done|tidied up)")
+
+
+def test_a_job_that_the_hard_limit_killed_is_not_tried_again(
+    settings: dict[str, str], tmp_path: Path
+):
+    """It is not begun again, neither by late acknowledgement with `task_reject_on_worker_lost` nor by `autoretry_for`: nothing of the job is left that could raise."""
+    retried = {
+        "@queue.task(time_limit=1)": "@queue.task(time_limit=1, autoretry_for=[Exception], default_retry_delay=0)",
+        "backend=BROKER)": "backend=BROKER)\nqueue.conf.update(task_acks_late=True, task_reject_on_worker_lost=True)",
+    }
+    env = changed(settings, tmp_path, TIME_LIMITS, retried)
+    with serve("changed:app", env=env) as app, a_worker(env, "changed:app") as worker:
+        worker.expect("TimeLimitExceeded|Hard time limit|SIGKILL")
+        for year in (2026, 2027):
+            job = post(app, f"/labels/{year}")
+            becomes(app, job, "FAILURE")
+        assert len(printed(worker, "print_labels: 2026 started")) == 1
 
 
 @pytest.mark.parametrize("pool", ["threads", "solo"])
@@ -224,7 +241,7 @@ def test_without_the_remap_there_is_no_soft_shutdown(
 def test_a_delay_beyond_the_visibility_timeout_runs_again_and_again(
     settings: dict[str, str],
 ):
-    """With a `visibility_timeout` of two seconds a reminder for in six is sent more than once, though nothing failed."""
+    """With a `visibility_timeout` of two seconds a reminder due in six is sent more than once, though nothing failed."""
     short = settings | {"VISIBILITY_TIMEOUT": "2"}
     with (
         serve(REMINDERS, env=settings) as app,
@@ -275,7 +292,7 @@ ETA = "examples.celery_limits_and_stops.eta:app"
 def test_an_eta_without_a_zone_is_taken_for_utc(
     settings: dict[str, str], zone: str, seconds: int, first: str
 ):
-    """In New York a reminder for in an hour, `eta=datetime.now() + …`, runs at once. In Tokyo one for in two seconds does not, and one with `datetime.now(UTC)` does."""
+    """In New York a reminder due in an hour, `eta=datetime.now() + …`, runs at once. In Tokyo one due in two seconds does not run; one with `datetime.now(UTC)` does."""
     env = settings | {"TZ": zone}
     with serve(ETA, env=env) as app, a_worker(env, ETA) as worker:
         for path in ("/aware", "/naive"):
@@ -316,7 +333,7 @@ def test_a_row_that_is_due_is_sent_once(settings: dict[str, str], tmp_path: Path
 def test_a_worker_killed_while_it_sends_leaves_the_row(
     settings: dict[str, str], tmp_path: Path
 ):
-    """The row is deleted when the transaction ends: a worker that is killed while it sends leaves it for the next one."""
+    """The row is deleted when the transaction ends: a worker that is killed while it sends leaves its whole batch for the next one."""
     hang = {"flush=True)\n": "flush=True)\n            time.sleep(600)\n"}
     env = changed(settings, tmp_path, DUE_ROWS, hang)
     with serve(DUE_ROWS, env=settings) as app:
@@ -344,12 +361,17 @@ SECOND = ("--hostname", "celery@second")
 PRIORITIES = "examples.celery_limits_and_stops.priorities:app"
 
 
-def order_of_four(env: dict[str, str], target: str) -> list[str]:
-    """While the first report is built three more are asked for, the last of them urgently: the order in which they begin."""
+URGENT_LAST = ("/reports/2", "/reports/3", "/reports/4?priority=0")
+
+
+def order_of_four(
+    env: dict[str, str], target: str, paths: tuple[str, ...] = URGENT_LAST
+) -> list[str]:
+    """While the first report is built three more are asked for: the order in which they begin."""
     with serve(target, env=env) as app, a_worker(env, target) as worker:
         post(app, "/reports/1")
         worker.wait_for("build_report: 1 started")
-        for path in ("/reports/2", "/reports/3", "/reports/4?priority=0"):
+        for path in paths:
             post(app, path)
         worker.wait_for("build_report: . started", nth=4)
         said = "\n".join(line.text for line in worker.lines)
@@ -359,6 +381,16 @@ def order_of_four(env: dict[str, str], target: str) -> list[str]:
 def test_an_urgent_job_overtakes_those_that_wait_in_redis(settings: dict[str, str]):
     """With late acknowledgement and `worker_prefetch_multiplier=1` an urgent job, on Redis `priority=0`, begins before two that were sent earlier with 9."""
     assert order_of_four(settings, PRIORITIES) == ["1", "4", "2", "3"]
+
+
+def test_on_redis_there_are_four_priorities_and_a_job_without_one_is_urgent(
+    settings: dict[str, str], tmp_path: Path
+):
+    """On Redis only 0, 3, 6 and 9 differ: 4 is as urgent as 3. A job that is sent without a priority has 0, and begins before both."""
+    without = {"priority=priority)": "priority=priority if priority < 9 else None)"}
+    env = changed(settings, tmp_path, PRIORITIES, without)
+    paths = ("/reports/2?priority=4", "/reports/3?priority=3", "/reports/4")
+    assert order_of_four(env, "changed:app", paths) == ["1", "4", "2", "3"]
 
 
 def test_a_priority_does_nothing_to_what_a_worker_has_taken(

@@ -188,7 +188,7 @@ SINCE = {11: (3, 11, 10), 12: (3, 12, 4)}
 
 
 def test_since_python_3_13_an_ipv6_address_with_an_ipv4_inside_is_private():
-    """`2002:7f00:1::`, 6to4 for 127.0.0.1, is global for Python before 3.13, and before 3.12.4 and 3.11.10. Since then it is private. The recipe refuses it in all of them."""
+    """`2002:7f00:1::`, 6to4 for 127.0.0.1, is global in Python up to 3.12.3 and 3.11.9, and private after these. The recipe refuses it in all of them."""
     one = ip_address("2002:7f00:1::")
     known = sys.version_info[:3] >= SINCE.get(sys.version_info.minor, (3, 13))
     assert (one.is_private, one.is_global) == (known, not known)
@@ -224,7 +224,7 @@ def test_checked_and_then_called_by_its_name_it_arrives_inside(
 def test_a_name_that_changes_is_called_where_it_was_checked(
     inside: Listening, outside: Listening, port: int
 ):
-    """Resolved once, checked and connected to: the same name server has no third time to answer, and the request arrives outside."""
+    """Resolved once, checked and connected to: the same name server is not asked again, and the request arrives outside."""
     with start(shop_test=AT_FIRST_OUTSIDE) as server:
         name(server, f"http://shop.test:{port}/")
         server.wait_for("greet: .* answered 204")
@@ -268,7 +268,7 @@ def test_a_proxy_of_the_environment_is_not_asked(
 def test_the_certificate_must_be_of_the_name(
     outside: Listening, port: int, tmp_path: Path
 ):
-    """With `https` the certificate must be of the name that the client gave, although its address is connected to: with one of another name nothing is sent."""
+    """With `https` the certificate must be of the name that the client gave, although the connection goes to its address: with one of another name nothing is sent."""
     encrypt(outside, tmp_path, "shop.test")
     settings = {"SSL_CERT_FILE": str(tmp_path / "trusted.pem")}
     both = {"shop_test": [[OUTSIDE]], "other_test": [[OUTSIDE]]}

@@ -167,7 +167,7 @@ def test_the_import_is_one_transaction(app: Server, settings: dict[str, str]):
 def test_what_cannot_be_read_is_failed(
     app: Server, settings: dict[str, str], data: bytes, problem: str
 ):
-    """An empty file, a missing column or head, an open quote, a byte that is in neither encoding, a line that is too short, and a price that is out of bounds or could be meant in two ways, are `failed` and say why."""
+    """An empty file, a missing column or header, an open quote, a byte that is in neither encoding, a line that is too short, and a price that is out of bounds or could be meant in two ways, are `failed`, and all but the empty file say why."""
     answer = report(app, data)
     assert answer["status"] == "failed"
     assert problem in "".join(answer["problems"])
@@ -181,7 +181,7 @@ def test_further_columns_do_no_harm(app: Server):
 
 
 def test_no_more_than_a_hundred_are_told(app: Server):
-    """Of 150 bad lines all are counted, and the first hundred told."""
+    """Of 150 bad lines all are counted, and the first hundred reported."""
     lines = "".join(f"a{n};;1\n" for n in range(150))
     answer = report(app, f"sku;name;price\n{lines}".encode())
     assert answer["bad"] == 150

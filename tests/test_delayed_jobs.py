@@ -158,7 +158,7 @@ DONE = {"arq": "← order-1", "RQ": "Job OK"}
 
 @each_queue
 def test_until_when_each_queue_refuses_a_duplicate(queue: str, tmp_path: Path):
-    """The same order is sent again while its job waits, when it is done, and, with a result that is kept for five seconds, after these."""
+    """The same order is sent again while its job waits, when it is done, and, where results are kept, here for five seconds, once they are gone."""
     said = cells("delayed-jobs")[queue]
     refused = [cell.startswith("refused") for cell in said[1:]]
     with shop(queue, tmp_path, KEEP_RESULT="5") as shop_, shop_.worker() as worker:

@@ -73,7 +73,7 @@ def test_without_a_token_there_is_neither_report_nor_link(server: Server):
 
 
 def test_somebody_elses_report_is_404(server: Server):
-    """Somebody else's report gets `404`, to the letter as one that does not exist."""
+    """Somebody else's report gets `404`, word for word as for one that does not exist."""
     report, unknown = built(server), "0" * 32
     others, nobodys = ask(server, report, EVE), ask(server, unknown, EVE)
     assert others.status_code == nobodys.status_code == 404

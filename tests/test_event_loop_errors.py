@@ -147,7 +147,7 @@ def test_a_lock_works_in_every_loop_as_long_as_nobody_waits():
 
 
 def test_a_lock_belongs_to_the_loop_in_which_somebody_waited_first():
-    """It belongs to the first loop in which somebody had to wait. Who has to wait in another gets `is bound to a different event loop`."""
+    """It belongs to the first loop in which somebody had to wait. Whatever has to wait in another gets `is bound to a different event loop`."""
     with serve(BOUND) as server:
         for path in ("/catalogue", "/catalogue", "/catalogue-in-a-new-loop"):
             client.post(server.url + path)
@@ -156,7 +156,7 @@ def test_a_lock_belongs_to_the_loop_in_which_somebody_waited_first():
 
 
 def test_who_waits_in_another_loop_first_is_never_woken():
-    """If the first who has to wait does so in another loop, it is worse: it is never woken, and from then on the lock fails in the server's loop."""
+    """Worse: if the first to wait is in another loop, it is never woken, and from then on the lock fails in the server's loop."""
     with serve(BOUND) as server:
         client.post(f"{server.url}/catalogue")
         client.post(f"{server.url}/catalogue-in-a-new-loop")

@@ -70,7 +70,7 @@ def test_it_is_there_before_anybody_looks(app: Server, settings: dict[str, str])
 def test_the_mail_alone_in_the_background_is_not_enough(
     settings: dict[str, str], tmp_path: Path
 ):
-    """What often is written: look, write the token down, answer the same, and send the mail in the background. While somebody else writes to the database, an unknown address gets its answer and a known one waits, so the clock tells them apart."""
+    """What is often written: look, write the token down, answer the same, and send the mail in the background. While somebody else writes to the database, an unknown address gets its answer and a known one waits, so the clock tells them apart."""
     in_the_endpoint = {
         "tasks.add_task(mail_link, form.email)": (
             "if link := make_link(form.email):\n"
@@ -149,7 +149,7 @@ def test_the_link_sets_a_new_password_once(app: Server, settings: dict[str, str]
 
 @pytest.mark.slow
 def test_an_older_link_is_of_no_use_then(app: Server):
-    """Whoever asked twice has two links. When one was used, so is the other."""
+    """Whoever asked twice has two links. When one is used, the other is void too."""
     forget(app, KNOWN)
     first = token(app)
     forget(app, KNOWN)

@@ -138,7 +138,7 @@ def test_a_process_that_watches_its_parent_ends_with_a_killed_server():
 
 @pytest.mark.slow
 def test_when_the_lifespan_ends_the_process_has_ended():
-    """When the lifespan ends, the pool's process has ended too, as in a test with `TestClient`: nothing waits for the end of Python."""
+    """When the lifespan ends, the pool's process has ended too, as in a test with `TestClient`: nothing is left to wait for when Python exits."""
     with TestClient(robust_pool.app) as in_process:
         in_process.post("/forecasts/2020")
         assert active_children()
@@ -185,7 +185,7 @@ def test_memory_comes_down_when_nothing_is_kept():
 
 @pytest.mark.slow
 def test_one_row_of_500_keeps_the_memory_of_all():
-    """One row of 500 is kept: nine tenths of the memory stays."""
+    """One row in every 500 is kept: nine tenths of the memory stays."""
     assert memory_left("keep") > 0.9
 
 

@@ -98,7 +98,7 @@ def wait_for_either(text: str, *servers: Server) -> None:
 def test_a_claim_without_a_time_leaves_the_row_running_for_ever(
     jobs: dict[str, str], tmp_path: Path
 ):
-    """The claim takes rows that are `waiting`, and nothing else. The worker is killed: other workers run the next job, and that row says `running` until somebody changes it."""
+    """With a claim that takes `waiting` rows alone, the worker is killed: other workers run the next job, and that row says `running` until somebody changes it."""
     plain = {
         "status in ('waiting', 'running')\n            and": "status = 'waiting' and"
     }
@@ -131,7 +131,7 @@ def test_a_killed_workers_job_is_late_and_then_taken_by_another(jobs: dict[str, 
 def test_a_job_longer_than_the_lease_is_not_taken_while_its_worker_lives(
     jobs: dict[str, str],
 ):
-    """A job takes twice as long as the lease, and two apps look for jobs all the time. Its worker renews the lease three times in it: the job runs once. When it is done nobody renews it any more."""
+    """A job takes twice as long as the lease, and two apps look for jobs all the time. Its worker renews it after each third of the lease: the job runs once. When it is done nobody renews it any more."""
     env = jobs | {"LEASE": "3"}
     with serve(CLAIMS, env=env) as one, serve(CLAIMS, env=env) as other:
         place(one, 1, 6)
@@ -186,7 +186,7 @@ def test_a_job_that_blocks_the_loop_stops_its_own_heartbeat(
 def test_a_job_that_hangs_is_ended_at_its_limit_and_begun_five_times(
     jobs: dict[str, str],
 ):
-    """A heartbeat says that the worker lives, not that the job gets on. What hangs is ended at the limit, here a second, and begun again when the lease is over, five times in all. Then it is late, for somebody to look at, and the others go on."""
+    """A heartbeat says that the worker lives, not that the job gets on. What hangs is ended at the limit, here a second, and begun again when the lease is over, five times in all. Then it is late, for somebody to look at, and the others go on. Given back by hand it is begun again."""
     with serve(CLAIMS, env=jobs | {"LIMIT": "1", "LEASE": "0.5"}) as server:
         server.expect("TimeoutError")
         place(server, 1, 60)
@@ -197,6 +197,8 @@ def test_a_job_that_hangs_is_ended_at_its_limit_and_begun_five_times(
             place(server, order, 0)
         server.wait_for(r"order-\d+ done", nth=10)
         assert started(server)[1] == 5
+        assert client.post(f"{server.url}/jobs/1/give-back").status_code == 202
+        server.wait_for("order-1 started", nth=6)
 
 
 def test_what_is_given_back_by_hand_runs_elsewhere_and_the_first_comes_too_late(
@@ -288,6 +290,23 @@ def test_a_table_that_is_away_is_asked_again_each_second(
         database.execute(f"alter table away rename to {table}")
         server.wait_for(ends)
     assert later.time - first.time > 1.5
+
+
+def test_a_heartbeat_goes_on_after_an_error(jobs: dict[str, str]):
+    """The table is away when a heartbeat renews the lease: the error is in the log, the next one renews it, and nobody else begins the job."""
+    env = jobs | {"LEASE": "6"}
+    with (
+        serve(CLAIMS, env=env) as server,
+        connect(jobs["DATABASE"]) as database,
+    ):
+        server.expect("UndefinedTable")
+        place(server, 1, 13)
+        server.wait_for("order-1 started")
+        database.execute("alter table jobs rename to away")
+        server.wait_for("renewed a third of the lease later")
+        database.execute("alter table away rename to jobs")
+        server.wait_for("order-1 done", timeout=60)
+        assert started(server) == {1: 1}
 
 
 # Twice

@@ -296,7 +296,7 @@ def test_a_clean_stop_waits_for_the_mail_that_is_sent(settings: dict[str, str]):
 
 
 def test_what_a_killed_worker_was_sending_is_sent_again(settings: dict[str, str]):
-    """The server is killed while it sends a mail. The mail has a minute left, here shortened by hand; then it is sent again, perhaps for the second time."""
+    """The server is killed while it sends a mail. Its claim holds for a minute, here shortened by hand; then it is sent again, perhaps for the second time."""
     with serve(MAILS, env=settings) as first:
         mail(first, 1)
         first.wait_for("order 1 started")
@@ -332,7 +332,7 @@ def test_two_workers_that_start_at_once_create_one_table(example: Any):
 def test_what_an_app_begins_ends_with_its_lifespan(
     example: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    """When its lifespan has ended, nothing of the app runs on, or listens, in an event loop that does: one that several tests share, perhaps."""
+    """When its lifespan has ended, no task of the app is left and nothing listens, even in an event loop that goes on, such as one that several tests share."""
     address = postgresql_url(new_database())
 
     async def begin_and_end() -> set[asyncio.Task[Any]]:
@@ -367,7 +367,7 @@ def test_if_not_exists_waits_for_a_transaction_that_is_open(example: Any):
 
 @pytest.mark.parametrize("example", [claims, mails, growing])
 def test_the_job_that_is_due_longest_is_taken_first(example: Any):
-    """Of two jobs the later one in the table is due for longer: it is claimed first. A third, due later, is not claimed."""
+    """Of two jobs the later one in the table has been due for longer: it is claimed first. A third, due later, is not claimed."""
     add = {
         claims: "insert into jobs (key, customer, seconds, due) values (%s, 1, 0, %s)",
         mails: "insert into mails (order_id, due) values (%s, %s)",

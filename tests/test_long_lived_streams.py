@@ -34,7 +34,7 @@ def words(response: httpx.Response) -> list[str]:
 
 
 def test_the_answer_goes_on_without_its_reader():
-    """The reader leaves after the first word: the model goes on, and who comes back gets the whole answer."""
+    """The reader leaves after the first word: the model goes on, and whoever comes back gets the whole answer."""
     with serve("examples.long_lived_streams.resumed:app") as server:
         begun = client.post(f"{server.url}/answers")
         assert begun.status_code == 202
@@ -141,7 +141,7 @@ def test_a_websocket_pushes_what_it_was_asked_for():
 
 
 def test_when_the_client_goes_the_pushing_ends():
-    """The client goes, with a word or without: the pushing ends, then the endpoint."""
+    """The client goes, with a close frame or without: the pushing ends, then the endpoint."""
     with serve("examples.long_lived_streams.push_and_receive:app") as server:
         with connect(prices_of(server)) as websocket:
             websocket.send("TEA")

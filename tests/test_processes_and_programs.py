@@ -242,7 +242,7 @@ def test_a_context_cannot_be_pickled():
 
 
 def test_what_a_submitted_job_raises_is_never_told():
-    """What a job of `submit` raises is printed nowhere, not even at the end; a callback of its future tells it."""
+    """What a job of `submit` raises is printed nowhere, not even at the end; a callback on its future reports it."""
     with serve(OWN_EXECUTOR) as server:
         client.post(f"{server.url}/prints")
         client.post(f"{server.url}/prints-told")
@@ -310,7 +310,7 @@ SINCE = {13: (3, 13, 8), 14: (3, 14, 1)}
 def test_without_the_guard_forkserver_ends_the_server_from_python_3_14_1_on(
     tmp_path: Path,
 ):
-    """`forkserver` does the same up to Python 3.13.7. Since 3.14.1, and 3.13.8, it is the fork server that imports `main.py` and fails, and the server does not start: `ConnectionResetError` or `EOFError`, and `Application startup failed`."""
+    """`forkserver` does the same up to Python 3.13.7, and in 3.14.0. From 3.13.8 and 3.14.1 on, the fork server imports `main.py` and fails, and the server does not start: `ConnectionResetError` or `EOFError`, and `Application startup failed`."""
     changes = {**UNGUARDED, '"spawn"': '"forkserver"'}
     ends = sys.version_info[:3] >= SINCE.get(sys.version_info.minor, (3, 14))
     if not ends:

@@ -244,7 +244,7 @@ def test_the_bar_in_a_browser_moves_until_the_work_has_ended(
 
 
 def test_a_report_of_somebody_else_is_404():
-    """Who asked for the report reads its status. Another user gets the same `404` as for an id that never was, and who sends no token a `422`."""
+    """The user who asked for the report reads its status. Another gets the same `404` as for an unknown id; without a token it is a `422`."""
     with serve("examples.progress_and_results.owned:app") as server:
         ada, eve = ({"Authorization": f"Bearer {who}"} for who in ("ada", "eve"))
         report = client.post(f"{server.url}/reports", headers=ada).json()["id"]

@@ -273,7 +273,7 @@ def test_of_many_jobs_the_figure_shows_how_many_wait_and_run():
     assert "1000 jobs; at most 1000 wait at once" in figure
     assert ">1000 jobs</text>" in figure
     assert figure.count("<") < 120
-    assert "the jobs 1000 run once" in processes.story(run)
+    assert "All 1000 jobs run once" in processes.story(run)
 
 
 @pytest.mark.slow

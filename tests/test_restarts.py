@@ -199,7 +199,7 @@ def test_a_task_that_is_told_ends_where_it_is(sent: Signals):
 
 
 def test_the_port_is_closed_while_tasks_still_run():
-    """After `SIGTERM` the port is closed at once, while the task still runs: who connects then is refused."""
+    """After `SIGTERM` the port is closed at once, while the task still runs: whoever connects then is refused."""
     with serve(TARGET) as server:
         client.post(f"{server.url}/async-def/30")
         server.wait_for("work: started")
@@ -307,7 +307,7 @@ def test_gunicorn_kills_a_worker_that_a_task_blocks():
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["def", "async-def"])
 def test_gunicorn_lets_a_long_task_be_that_does_not_block(kind: str):
-    """It lets a task be that takes longer and does not block."""
+    """It leaves a longer task alone if that does not block."""
     with gunicorn("--timeout", "2") as server:
         server.wait_for("Application startup complete")
         client.post(f"{server.url}/{kind}/4.5")
@@ -316,7 +316,7 @@ def test_gunicorn_lets_a_long_task_be_that_does_not_block(kind: str):
 
 @pytest.mark.slow
 def test_uvicorn_does_not_notice_a_worker_whose_loop_a_task_blocks():
-    """uvicorn does not, as long as other threads get their turn: its health check is answered by a thread."""
+    """uvicorn kills no such worker as long as other threads get their turn: a thread answers its health check."""
     options = ("--workers", "2", "--timeout-worker-healthcheck", "2")
     with uvicorn(*options) as server:
         client.post(f"{server.url}/blocking")

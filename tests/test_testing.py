@@ -75,7 +75,7 @@ def test_only_a_server_notices_that_the_client_waits(tmp_path: Path):
     ids=["nobody waits", "nobody holds it", "the app's own database"],
 )
 def test_they_notice_a_wrong_app(tmp_path: Path, file: str, changes: dict[str, str]):
-    """The tests of the other two apps fail too, if nobody waits for what `create_task` has started, or if the task opens its session on the app's own database."""
+    """They fail if nobody waits for what `create_task` has started; those of the next section, if the task opens its session on the app's own database."""
     line = run_published(tmp_path, f"test_{file}", changes=changes, file=file)
     assert "1 failed" in line
 

@@ -216,7 +216,7 @@ def test_after_call_next_the_body_is_gone(tmp_path: Path):
 def test_what_is_not_handed_on_lets_the_endpoint_hang(
     tmp_path: Path, mistake: dict[str, str]
 ):
-    """A pure ASGI middleware that reads the body and passes `receive` on as it is lets the endpoint wait until the client leaves. So does one that makes a second `Request`."""
+    """A pure ASGI middleware that reads the body and passes `receive` on as it is makes the endpoint wait until the client leaves. So does one that makes a second `Request`."""
     with serve("main:app", cwd=changed(tmp_path, mistake)) as server:
         assert hangs(server)
 

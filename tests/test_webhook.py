@@ -14,7 +14,8 @@ import pytest
 from runner import Server, client, serve
 from tests.load import REQUESTS, load
 
-SECRET = "a secret of the tests"
+KEY = b"a secret of the tests"
+SECRET = f"whsec_{base64.b64encode(KEY).decode()}"
 ORDER = {"item": "tea", "count": 2}
 
 
@@ -42,7 +43,7 @@ class Receive(BaseHTTPRequestHandler):
             self.headers[f"webhook-{name}"] for name in ("id", "timestamp")
         )
         signed = f"{event_id}.{sent_at}.".encode() + body
-        digest = hmac.new(SECRET.encode(), signed, hashlib.sha256).digest()
+        digest = hmac.new(KEY, signed, hashlib.sha256).digest()
         wanted = "v1," + base64.b64encode(digest).decode()
         right = hmac.compare_digest(self.headers["webhook-signature"], wanted)
         self.server.received.append((event_id, json.loads(body), right))

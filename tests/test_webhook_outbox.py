@@ -206,7 +206,7 @@ def test_a_kill_loses_no_event(start: Start, receivers: Receivers):
 def test_an_attempt_that_died_is_made_again_when_its_lease_is_over(
     start: Start, receivers: Receivers
 ):
-    """A process that dies in the middle of an attempt has a lease of twice the `TIMEOUT`: then the next process sends the event again, and not before."""
+    """A process that dies in the middle of an attempt holds its claim, the lease, for twice the `TIMEOUT`: then the next process sends the event again, and not before."""
     with start("/hangs", timeout=2) as server:
         event = order(server)
         receivers.wait_for("/hangs")
@@ -252,7 +252,7 @@ def in_five_seconds() -> str:
 def test_a_receiver_that_asks_for_time_gets_it(
     start: Start, receivers: Receivers, status: int, when: Callable[[], str]
 ):
-    """A `429` or `503` with `Retry-After`, in seconds or as a date: that receiver gets no event before then, also no other one. The other receivers have theirs meanwhile."""
+    """A `429` or `503` with `Retry-After`, in seconds or as a date: that receiver gets neither this event nor any other before then. The other receivers have theirs meanwhile."""
     with start("/busy", "/a") as server:
         begun = time.monotonic()
         receivers.answers["/busy"] = [(status, f"Retry-After: {when()}")]
@@ -303,7 +303,7 @@ def test_a_receiver_that_hangs_holds_up_no_other(start: Start, receivers: Receiv
 
 
 def test_what_waits_is_sent_in_the_order_it_came(start: Start, receivers: Receivers):
-    """What has waited for a receiver is sent in the order in which it came. What is tried again is overtaken. Not even the index is needed for that, which has it in this order."""
+    """What has waited for a receiver is sent in the order in which it came. What is tried again is overtaken."""
     with start("/hangs") as server:
         events = [order(server) for _ in range(10)]
         receivers.go_on.set()
@@ -323,7 +323,7 @@ def test_what_waits_is_sent_in_the_order_it_came(start: Start, receivers: Receiv
 def test_more_than_a_hundred_that_hang_hold_up_no_other(
     start: Start, receivers: Receivers
 ):
-    """Nor do 120 of them: httpx allows a hundred connections by itself, and here any number."""
+    """Nor do 120 that hang: httpx allows a hundred connections by itself, and here any number."""
     hanging = [f"/hangs?{number}" for number in range(120)]
     with start(*hanging, "/zzz") as server:
         order(server)
@@ -378,7 +378,7 @@ def test_after_so_many_failures_in_a_row_a_receiver_is_switched_off(
 def test_replayed_by_hand_it_has_all(
     start: Start, receivers: Receivers, database: Path
 ):
-    """Switched on again with one command, it has every event that it has not got, also those that came meanwhile or were given up, each once. It may fail again as often as before; the others are left alone."""
+    """Switched on again with one command, it gets every event that it missed, also those that came meanwhile or were given up, each once. It may fail again as often as before; the others are left alone."""
     receivers.answers["/down"] = [(500, "")] * 3
     receivers.answers["/gone"] = [(410, "")]
     with start("/down", "/gone", "/a") as server:

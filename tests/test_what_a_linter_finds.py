@@ -246,7 +246,7 @@ def test_async_rules_look_no_further_than_the_function(copies: Path):
 def test_an_async_def_that_awaits_nothing_is_named_unless_it_is_an_endpoint(
     tmp_path: Path,
 ):
-    """`RUF029` names an exception handler that awaits nothing, which must be `async def`; an endpoint that awaits nothing it does not name."""
+    """`RUF029` names an exception handler that awaits nothing. An endpoint that awaits nothing is not named."""
     shutil.copy(EXAMPLES / "why_it_never_ran/work_on_error.py", tmp_path)
     source = (tmp_path / "work_on_error.py").read_text()
     assert "await" not in source

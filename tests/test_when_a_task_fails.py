@@ -5,6 +5,7 @@ import json
 import queue
 import re
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import httpx
 import pytest
 
 from runner import Server, client, new_client, serve
+from tests.copying import changed
 from tests.older import serve_with_fastapi
 from tests.orders import ask_until
 
@@ -224,6 +226,25 @@ def test_sys_exit_in_a_task_does_not_stop_the_server(path: str):
         server.wait_for("SystemExit: 1")
         answer = client.get(f"{server.url}/ping")
     assert answer.json() == {"message": "pong"}
+
+
+@pytest.mark.parametrize("path", ["/import", "/import-prices"])
+def test_behind_an_http_middleware_sys_exit_stops_the_server(path: str, tmp_path: Path):
+    """Behind `@app.middleware("http")` it does: uvicorn ends, and with it every other request and task."""
+    middleware = """app = FastAPI()
+
+
+@app.middleware("http")
+async def pass_on(request, call_next):
+    return await call_next(request)
+"""
+    target = "examples.when_a_task_fails.system_exit:app"
+    env = changed({}, tmp_path, target, {"app = FastAPI()\n": middleware})
+    with serve("changed:app", env=env) as server:
+        server.expect("SystemExit|CancelledError|Traceback|ERROR")
+        with suppress(httpx.TransportError):  # it may have ended before it answers
+            client.post(server.url + path)
+        assert server.wait() != 0
 
 
 @pytest.mark.parametrize(

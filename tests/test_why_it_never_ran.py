@@ -188,7 +188,7 @@ app = FastAPI()
 
 
 def test_fastapi_makes_its_own_class_whichever_is_asked_for():
-    """A subclass as the annotation is filled in too, with FastAPI's own class: your `add_task` is not called. A dependency that makes yours around the same list is."""
+    """A subclass as the annotation is filled in too, with FastAPI's own class: your `add_task` is not called. It is called if a dependency makes your class around the same list."""
     with serve("examples.why_it_never_ran.subclass:app") as server:
         annotated = client.post(f"{server.url}/annotated").json()
         server.wait_for("send_receipt: done")

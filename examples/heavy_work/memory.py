@@ -1,4 +1,4 @@
-"""One row of 500 that is kept holds all their memory; a process that ends gives it back."""
+"""One kept row in every 500 holds the memory of all; a process that ends gives it back."""
 
 import ctypes
 import os

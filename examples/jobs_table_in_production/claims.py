@@ -22,7 +22,8 @@ CREATE = """
     create table if not exists jobs (
         id int generated always as identity primary key,
         key text not null unique, customer int not null, seconds float not null,
-        status text not null default 'waiting', attempts int not null default 0,
+        status text not null default 'waiting',
+        attempts int not null default 0, tries_left int not null default 5,
         due timestamptz not null default now());
     create index if not exists jobs_open on jobs (due)
         where status in ('waiting', 'running');
@@ -34,10 +35,10 @@ PLACE = """
 """
 CLAIM = """
     update jobs set status = 'running', attempts = attempts + 1,
-        due = now() + make_interval(secs => %s)
+        tries_left = tries_left - 1, due = now() + make_interval(secs => %s)
     where id = (
         select id from jobs where status in ('waiting', 'running')
-            and due <= now() and attempts < 5
+            and due <= now() and tries_left > 0
         order by due limit 1 for update skip locked)
     returning id as job, attempts as attempt, key, customer, seconds
 """
@@ -52,7 +53,8 @@ ADD = """
 """
 LATE = "select id, key, attempts from jobs where status = 'running' and due < now()"
 GIVE_BACK = """
-    update jobs set status = 'waiting', due = now(), attempts = attempts + 1
+    update jobs set status = 'waiting', due = now(), attempts = attempts + 1,
+        tries_left = 5
     where id = %s and status = 'running' returning id
 """
 alive = AsyncConnectionPool.check_connection  # or one that died is given out
@@ -82,7 +84,10 @@ async def add_points(
 async def renew(job: int, attempt: int) -> None:
     while True:
         await asyncio.sleep(LEASE / 3)
-        await execute(RENEW, LEASE, job, attempt)
+        try:
+            await execute(RENEW, LEASE, job, attempt)
+        except Exception:
+            logging.exception("renewed a third of the lease later")
 
 
 async def work(stop: asyncio.Event) -> None:

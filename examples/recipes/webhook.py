@@ -20,7 +20,8 @@ from fastapi import BackgroundTasks, FastAPI
 from pydantic import BaseModel, Field
 
 URL = os.environ.get("WEBHOOK_URL", "http://127.0.0.1:9000/")
-SECRET = os.environ.get("WEBHOOK_SECRET", secrets.token_hex()).encode()
+SECRET = os.environ.get("WEBHOOK_SECRET", "").removeprefix("whsec_")
+KEY = base64.b64decode(SECRET) or secrets.token_bytes(32)  # bytes, as base64
 
 logger = logging.getLogger("webhook")
 at_once = anyio.CapacityLimiter(10)
@@ -42,7 +43,7 @@ class Order(BaseModel):
 
 def sign(event_id: str, sent_at: str, body: bytes) -> str:
     signed = b".".join([event_id.encode(), sent_at.encode(), body])
-    digest = hmac.digest(SECRET, signed, hashlib.sha256)
+    digest = hmac.digest(KEY, signed, hashlib.sha256)
     return f"v1,{base64.b64encode(digest).decode()}"
 
 

@@ -242,7 +242,7 @@ def test_a_clean_stop_finishes_what_runs_and_leaves_the_rest(
 def test_an_app_that_stops_takes_leave_of_rabbitmq(
     rabbitmq: Service, settings: dict[str, str]
 ):
-    """RabbitMQ's log says that it closed its connections, and of none that the client did unexpectedly: that is what it says of an app that died."""
+    """RabbitMQ's log says of the app that was stopped that its connections were closed; only of one that died, that the client closed them unexpectedly."""
     before = len(rabbitmq.log)
     with serve(APP, env=settings) as server:
         place(server, 1)
@@ -541,7 +541,7 @@ async def delay_without_receipts(url: str) -> None:
 
 @pytest.mark.queues
 def test_a_job_longer_than_consumer_timeout_is_started_again(tmp_path: Path):
-    """With a `consumer_timeout` of one second, a job of two seconds is given away again while it still runs, here to the same worker, until it finds its receipt sent. The worker goes on: later jobs are done."""
+    """With a `consumer_timeout` of one second, a job of two seconds is given away again while it still runs, in this test to the same worker, until it finds its receipt sent. The worker goes on: later jobs are done."""
     limits = {"consumer_timeout": 1000, "channel_tick_interval": 500}
     with services.started("rabbitmq", tmp_path / "rabbitmq", **limits) as service:
         settings = NEEDS["many_machines"].settings(service, tmp_path)
