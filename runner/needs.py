@@ -177,6 +177,7 @@ NEEDS = {
         _DRAMATIQ, env={**_DRAMATIQ.env, **_DURABLE.env}
     ),
     "delayed_jobs/with_taskiq": _TASKIQ,
+    "taskiq_in_production": _TASKIQ,
     "delayed_jobs/with_procrastinate": _ON_POSTGRESQL,
     "delayed_jobs/with_dbos": _DBOS,
     "not_twice_not_too_often": _DURABLE,

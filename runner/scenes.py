@@ -206,6 +206,14 @@ _ALL = [
         not_in_browser="python-multipart is not loaded there",
     ),
     Scene(
+        "thread_pool/def_generator",
+        (
+            Request("GET", "/blocking-client"),
+            Request("GET", "/def", after="word 0 is asked for"),
+        ),
+        not_in_browser=_NO_READER,
+    ),
+    Scene(
         "thread_pool/own_limiter",
         (
             Request("POST", "/thumbnails/1"),
@@ -339,6 +347,7 @@ _ALL = [
     ),
     Scene("progress_and_results/in_memory", (Request("POST", "/reports/2026"),)),
     Scene("progress_and_results/moving_bar", (Request("POST", "/reports/2026"),)),
+    Scene("at_the_same_time/all_results", (Request("GET", "/trips/paris"),)),
     Scene("at_the_same_time/a_few_at_a_time", (Request("POST", "/newsletters/6"),)),
     Scene(
         "at_the_same_time/one_fails",

@@ -22,6 +22,36 @@ def most_at_once(name: str, function: str) -> int:
     )
 
 
+TRIPS = "examples.at_the_same_time.all_results:app"
+
+
+def test_two_services_are_asked_at_once_and_both_answer():
+    """Both are asked before either has answered, and the response holds both results."""
+    with serve(TRIPS) as server:
+        answer = client.get(f"{server.url}/trips/paris")
+        said = stop_and_read(server, "read_")
+    assert answer.json() == {"weather": "rain", "trains": ["12:30", "13:30"]}
+    assert [line.split()[-1] for line in said] == ["asked"] * 2 + ["answered"] * 2
+
+
+@pytest.mark.slow
+def test_one_that_fails_ends_the_other_and_one_that_hangs_is_a_504():
+    """One service raises: the other is cancelled, and the response is a `404`. One that hangs is given up after two seconds, with a `504`."""
+    with serve(TRIPS) as server:
+        refused = client.get(f"{server.url}/trips/atlantis")
+        given_up = client.get(f"{server.url}/trips/mars")
+        said = stop_and_read(server, "read_weather")
+    assert (refused.status_code, given_up.status_code) == (404, 504)
+    assert said == ["read_weather: atlantis asked", "read_weather: mars asked"]
+
+
+def test_gather_answers_with_what_came():
+    """`gather(…, return_exceptions=True)` gives the exception in place of the result, and cancels nothing."""
+    with serve(TRIPS) as server:
+        answer = client.get(f"{server.url}/trips/atlantis/parts")
+    assert answer.json() == {"weather": "rain", "trains": None}
+
+
 def test_a_semaphore_lets_three_run_at_a_time():
     """The semaphore lets three run at a time, in the recorded run too."""
     assert most_at_once("at_the_same_time/a_few_at_a_time", "send_mail") == 3
@@ -179,12 +209,15 @@ LABELS = "examples.at_the_same_time.limit_of_a_process:app"
 
 @pytest.mark.slow
 def test_a_limit_at_module_level_holds_for_all_requests():
-    """A semaphore at module level lets one task run at a time, of whichever request."""
+    """A semaphore at module level lets one task run at a time, of whichever request, in the order in which they came."""
     with serve(LABELS) as server:
-        post_at_once(server, "/labels", 4)
-        server.wait_for("print_label: done", nth=4)
+        for number in range(4):
+            client.post(f"{server.url}/labels/{number}")
+        server.wait_for("print_label: . done", nth=4)
         printed = stop_and_read(server, "print_label")
-    assert [line.split()[1] for line in printed] == ["started", "done"] * 4
+    assert [line.split()[1:3] for line in printed] == [
+        [str(number), event] for number in range(4) for event in ("started", "done")
+    ]
 
 
 @pytest.mark.slow
@@ -194,10 +227,10 @@ def test_each_worker_has_a_limit_of_its_own():
         overlap = False
         while not overlap:  # until both workers have got a request
             seen = len(server.lines)
-            post_at_once(server, "/labels", 6)
-            server.wait_for("print_label: done", nth=6, start=seen)
+            post_at_once(server, "/labels/1", 6)
+            server.wait_for("print_label: 1 done", nth=6, start=seen)
             said = " ".join(line.text for line in server.lines[seen:])
-            events = re.findall(r"print_label: (started|done) by (\d+)", said)
+            events = re.findall(r"print_label: 1 (started|done) by (\d+)", said)
             overlap = any(
                 (first[0], second[0]) == ("started", "started")
                 and first[1] != second[1]

@@ -358,6 +358,7 @@ EARLY = {
     '    "worker_prefetch_multiplier": 1,\n': "",
 }
 SECOND = ("--hostname", "celery@second")
+EXPIRES = "examples.celery_limits_and_stops.expires:app"
 PRIORITIES = "examples.celery_limits_and_stops.priorities:app"
 
 
@@ -495,6 +496,18 @@ def seconds_of_eight(settings: dict[str, str], *names: str) -> float:
             60,
         )
     return max(times) - min(times)
+
+
+def test_a_job_that_is_taken_up_too_late_is_dropped(settings: dict[str, str]):
+    """No worker runs for longer than the first job may wait. The worker that starts then drops it, with a line in its log, and runs the other."""
+    with serve(EXPIRES, env=settings) as app:
+        post(app, "/offers/1?seconds=0.5")
+        post(app, "/offers/2")
+        time.sleep(1)
+        with a_worker(settings, EXPIRES) as worker:
+            worker.wait_for("Discarding revoked task")
+            worker.wait_for("send_offer: 2")
+            assert not printed(worker, "send_offer: 1")
 
 
 def test_two_workers_send_more_than_the_limit(settings: dict[str, str]):

@@ -1,8 +1,14 @@
 """The statements of docs/thread-pool.md."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
 import pytest
 
 from runner import Server, client, new_client, serve
+from tests.copying import changed
 from tests.terminal import positions
 
 
@@ -77,6 +83,50 @@ def test_an_upload_of_more_than_a_megabyte_waits_for_a_thread(size: int, waits: 
         done, answered = positions(server, "make_thumbnail: done", "POST /photo")
     assert answer.json() == {"bytes": size}
     assert (done < answered) == waits
+
+
+STREAMS = "examples.thread_pool.def_generator:app"
+
+
+@contextmanager
+def reader(server: Server, path: str) -> Iterator[None]:
+    """A reader of a stream, while the block runs."""
+    with client.stream("GET", server.url + path) as response:
+        next(response.iter_bytes())
+        yield
+
+
+@pytest.mark.slow
+def test_a_def_generator_takes_a_thread_for_each_chunk():
+    """The generator works on each word in a thread, and a `def` endpoint waits until the word has come."""
+    with serve(STREAMS) as server, ThreadPoolExecutor(1) as thread:
+        stream = thread.submit(client.get, f"{server.url}/blocking-client")
+        server.wait_for("word 0 is asked for in AnyIO worker thread")
+        answer = client.get(f"{server.url}/def")
+        server.wait_for("word 1 is asked for in AnyIO worker thread")
+        come, answered = positions(server, "word 0 has come", "GET /def ")
+        assert stream.result().text == "word 0\nword 1\nword 2\n"
+    assert answer.json() == "ada"
+    assert come < answered
+
+
+@pytest.mark.slow
+def test_at_its_yield_the_thread_is_free_for_others(tmp_path: Path):
+    """The only thread works on a stream that does not end. A `def` endpoint gets its turn between two words."""
+    endless = {"range(3)": "range(1_000_000)", "sleep(1)": "sleep(0.2)"}
+    env = changed({}, tmp_path, STREAMS, endless)
+    with serve("changed:app", env=env) as server, reader(server, "/blocking-client"):
+        for _ in range(3):
+            assert client.get(f"{server.url}/def").json() == "ada"
+
+
+@pytest.mark.slow
+def test_an_async_def_generator_takes_no_thread():
+    """Two streams of `async def` generators wait for their words at the same time, in the event loop's thread."""
+    with serve(STREAMS) as server, reader(server, "/async-client"):
+        client.get(f"{server.url}/async-client")
+        asked = [line.text for line in server.lines if "is asked for" in line.text]
+    assert {text.partition(" in ")[2] for text in asked} == {"MainThread"}
 
 
 def fifty_thumbnails(server: Server) -> dict[str, float]:

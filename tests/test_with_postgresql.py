@@ -163,6 +163,24 @@ def test_one_job_that_cannot_be_tried_again_holds_up_no_other(
         worker.wait_for("send_receipt: order 2 done")
 
 
+@pytest.mark.parametrize("attempts", [0, 1])
+def test_a_job_that_waits_for_its_time_holds_up_others_with_its_lock(
+    jobs: Connection, database: str, attempts: int
+):
+    """Jobs with the same `lock` run one at a time, in the order in which they were placed. So one that is due in an hour, for the first time or after a failed attempt, holds up those behind it that are due now. One without a lock runs meanwhile."""
+    jobs.execute("insert into orders values (3, 'tea')")
+    later = datetime.now(UTC) + timedelta(hours=1)
+    add(jobs, 1, status="todo", lock="ada", scheduled_at=later, attempts=attempts)
+    add(jobs, 2, status="todo", lock="ada")
+    add(jobs, 3, status="todo")
+    with a_worker(database) as worker:
+        worker.wait_for("order 3 done")
+        assert "order 2" not in worker.transcript()
+        jobs.execute("update procrastinate_jobs set scheduled_at = now()")
+        one, two = (worker.wait_for(f"order {n} done") for n in (1, 2))
+    assert one.time < two.time
+
+
 def add(jobs: Connection, order: int, **more: Any) -> None:
     """Add a job for that order; with more values for columns of its row."""
     row = more | {"queue_name": "default", "task_name": f"{MODULE}.send_receipt"}

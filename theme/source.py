@@ -7,8 +7,21 @@ from pathlib import PurePosixPath
 
 from markdown import Markdown
 
-_COLOURLESS = re.compile(r'<span class="(?:n|w|p|o)">([^<]*)</span>')
+_COLOURLESS = re.compile(r'<span class="(?:kc|n|o|ow|p|sa|vm|w)">([^<]*)</span>')
 """A name, a space, a bracket or an operator: what has the colour of the text."""
+
+_SAME_COLOUR = {
+    **dict.fromkeys(["kn", "nd"], "k"),
+    **dict.fromkeys(["ne", "nn"], "nf"),
+    **dict.fromkeys(["s1", "si"], "s2"),
+    **dict.fromkeys(["m", "mf"], "mi"),
+    "sd": "c1",
+}
+"""What Material gives the colour of another kind of token."""
+
+_TOKEN = re.compile(r'(?<=<span class=")\w+(?=">)')
+_RUN = re.compile(r'(<span class="\w+">)[^<\n]*(?:</span>\1[^<\n]*)+')
+"""Tokens of a colour beside each other."""
 
 LANGUAGES = {".py": "python", ".toml": "toml", ".yaml": "yaml"}
 """What a page shows of ``examples/``, by the ending of a file."""
@@ -20,11 +33,13 @@ def language_of(path: str) -> str:
 
 
 def highlighted(code: str, language: str, title: str, md: Markdown) -> str:
-    """A block of code as superfences makes it, without an element for each name and bracket."""
+    """A block of code as superfences makes it, with an element for what has a colour, and no other."""
     block: str = md.preprocessors["fenced_code_block"].highlight(
         code, language, {"title": title}, md, classes=[], id_value="", attrs={}
     )
-    return _COLOURLESS.sub(r"\1", block)
+    block = _COLOURLESS.sub(r"\1", block)
+    block = _TOKEN.sub(lambda kind: _SAME_COLOUR.get(kind[0], kind[0]), block)
+    return _RUN.sub(lambda run: run[0].replace(f"</span>{run[1]}", ""), block)
 
 
 @lru_cache(1024)  # all examples and tests: a build asks for each several times

@@ -9,14 +9,14 @@ app = FastAPI()
 one_at_a_time = asyncio.Semaphore(1)
 
 
-async def print_label() -> None:
+async def print_label(number: int) -> None:
     async with one_at_a_time:
-        print(f"print_label: started by {os.getpid()}")
+        print(f"print_label: {number} started by {os.getpid()}")
         await asyncio.sleep(0.5)  # stands in for a slow printer
-        print(f"print_label: done by {os.getpid()}")
+        print(f"print_label: {number} done by {os.getpid()}")
 
 
-@app.post("/labels")
-async def create_label(tasks: BackgroundTasks) -> dict[str, str]:
-    tasks.add_task(print_label)
+@app.post("/labels/{number}")
+async def create_label(number: int, tasks: BackgroundTasks) -> dict[str, str]:
+    tasks.add_task(print_label, number)
     return {"message": "Task has been queued"}

@@ -1,0 +1,74 @@
+"""The statements of docs/taskiq-in-production.md about jobs that block."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from runner import Server, client, serve
+from runner.needs import needs_of, start_worker
+from tests.copying import changed
+from tests.services import settings_of
+
+pytestmark = pytest.mark.slow
+
+BLOCKING = "examples.taskiq_in_production.blocking:app"
+
+
+def post(app: Server, path: str) -> None:
+    assert client.post(app.url + path).status_code == 202
+
+
+def test_an_async_def_job_that_blocks_holds_up_all_jobs_of_its_process(tmp_path: Path):
+    """It runs on the worker's event loop: another job, which needs no time, is taken up when it is done."""
+    env = settings_of(BLOCKING, tmp_path)
+    with (
+        serve(BLOCKING, env=env) as app,
+        start_worker(
+            needs_of(BLOCKING), BLOCKING[:-4], env, "--workers", "1"
+        ) as worker,
+    ):
+        post(app, "/labels-on-the-loop/1")
+        worker.wait_for("label 1: started in MainThread")
+        post(app, "/bells/1")
+        rung = worker.wait_for("ring: 1")
+        assert worker.wait_for("label 1: done").time <= rung.time
+
+
+@pytest.mark.parametrize(
+    ("options", "thread"),
+    [((), "ThreadPoolExecutor-0_0"), (("--use-process-pool",), "MainThread")],
+    ids=["threads", "processes"],
+)
+def test_a_def_job_runs_in_a_pool_of_the_worker(
+    options: tuple[str, ...], thread: str, tmp_path: Path
+):
+    """It runs in a thread of the worker, or with `--use-process-pool` in a process of its own. Another job is done meanwhile."""
+    env = settings_of(BLOCKING, tmp_path)
+    env = changed(env, tmp_path, BLOCKING, {"time.sleep(2)": "time.sleep(60)"})
+    with (
+        serve("changed:app", env=env) as app,
+        start_worker(
+            needs_of(BLOCKING), "changed", env, "--workers", "1", *options
+        ) as worker,
+    ):
+        post(app, "/labels/1")
+        worker.wait_for(f"label 1: started in {thread}")
+        post(app, "/bells/1")
+        worker.wait_for("ring: 1")
+        assert "label 1: done" not in worker.transcript()
+
+
+def test_def_jobs_wait_for_a_thread_of_the_pool(tmp_path: Path):
+    """With `--max-threadpool-threads 1` the second `def` job begins when the first is done."""
+    env = settings_of(BLOCKING, tmp_path)
+    options = ("--workers", "1", "--max-threadpool-threads", "1")
+    with (
+        serve(BLOCKING, env=env) as app,
+        start_worker(needs_of(BLOCKING), BLOCKING[:-4], env, *options) as worker,
+    ):
+        post(app, "/labels/1")
+        post(app, "/labels/2")
+        worker.wait_for("label .: done", nth=2)
+        said = re.findall(r"label .: (\w+)", worker.transcript())
+    assert said == ["started", "done"] * 2
