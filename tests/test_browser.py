@@ -372,7 +372,7 @@ def test_a_click_during_which_materials_script_comes_is_not_lost(page: Page):
         page.get_by_role("link", name="one after another").hover()
     page.mouse.down()
     held[0].continue_()
-    page.wait_for_function("window.document$")  # it has run
+    page.wait_for_function("() => window.document$")  # it has run
     page.evaluate("new Promise(requestAnimationFrame)")
     page.mouse.up()
     page.wait_for_url("**/multiple-tasks/#test_tasks_of_one_request*")

@@ -232,14 +232,11 @@ def test_sys_exit_in_a_task_does_not_stop_the_server(path: str):
 def test_behind_an_http_middleware_sys_exit_stops_the_server(path: str, tmp_path: Path):
     """Behind `@app.middleware("http")` it does: uvicorn ends, and with it every other request and task."""
     middleware = """app = FastAPI()
-
-
 @app.middleware("http")
 async def pass_on(request, call_next):
-    return await call_next(request)
-"""
+    return await call_next(request)"""
     target = "examples.when_a_task_fails.system_exit:app"
-    env = changed({}, tmp_path, target, {"app = FastAPI()\n": middleware})
+    env = changed({}, tmp_path, target, {"app = FastAPI()": middleware})
     with serve("changed:app", env=env) as server:
         server.expect("SystemExit|CancelledError|Traceback|ERROR")
         with suppress(httpx.TransportError):  # it may have ended before it answers

@@ -37,7 +37,7 @@ def highlighted(code: str, language: str, title: str, md: Markdown) -> str:
     block: str = md.preprocessors["fenced_code_block"].highlight(
         code, language, {"title": title}, md, classes=[], id_value="", attrs={}
     )
-    block = _COLOURLESS.sub(r"\1", block)
+    block = _COLOURLESS.sub(r"\1", block.replace("<pre><span></span>", "<pre>"))
     block = _TOKEN.sub(lambda kind: _SAME_COLOUR.get(kind[0], kind[0]), block)
     return _RUN.sub(lambda run: run[0].replace(f"</span>{run[1]}", ""), block)
 

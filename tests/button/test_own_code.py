@@ -330,7 +330,7 @@ def test_an_example_is_opened_with_its_requests(page: Page, playground: Locator)
     element = scene(page, "multiple_tasks/two_clients")
     press(element, "Edit")
     element.get_by_role("link", name="Open in the playground").hover()
-    page.wait_for_function("document.querySelector('run-scene a:hover').hash")
+    page.wait_for_function("() => document.querySelector('run-scene a:hover').hash")
     element.get_by_role("link", name="Open in the playground").click()
     status(playground, "came with the link")
     wanted = SCENES["multiple_tasks/two_clients"]
