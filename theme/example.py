@@ -152,7 +152,7 @@ def _block(
     `shown` and `added` are lines counted from 1; `removed` are lines that stood before one.
     """
     title = f"examples/{path}"
-    block = highlighted(source, language_of(path), title, md)
+    block = highlighted(source, language_of(path), title)
     block = block.replace(title, re.sub("([/_])", r"\1<wbr>", title), 1)
     head, code, tail = re.split(r"(?<=<code>)|(?=</code>)", block)
     lines = [f"{line}\n" for line in code.splitlines()]

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parent.parent
 def proof(node: str, md: Markdown) -> str:
     """A statement that unfolds into the test that holds it."""
     name, statement, code = find(node)
-    block = highlighted(code, "python", node, md)
+    block = highlighted(code, "python", node)
     return (
         f'<details class="proof" id="{name}"><summary>{_inline(statement)}</summary>'
         f"<div data-search-exclude>{block}</div></details>"

@@ -1,27 +1,50 @@
 """Code on a page: where its names are defined, and how it is coloured."""
 
 import ast
-import re
-from functools import lru_cache
+from collections.abc import Iterable, Iterator
+from functools import cache, lru_cache
+from html import escape
 from pathlib import PurePosixPath
+from typing import Any
 
-from markdown import Markdown
+from pygments import highlight
+from pygments.filter import Filter
+from pygments.formatters import HtmlFormatter
+from pygments.lexer import Lexer
+from pygments.lexers import get_lexer_by_name
+from pygments.token import (
+    Comment,
+    Keyword,
+    Name,
+    Number,
+    Operator,
+    Punctuation,
+    String,
+    Text,
+)
 
-_COLOURLESS = re.compile(r'<span class="(?:kc|n|o|ow|p|sa|vm|w)">([^<]*)</span>')
-"""A name, a space, a bracket or an operator: what has the colour of the text."""
-
-_SAME_COLOUR = {
-    **dict.fromkeys(["kn", "nd"], "k"),
-    **dict.fromkeys(["ne", "nn"], "nf"),
-    **dict.fromkeys(["s1", "si"], "s2"),
-    **dict.fromkeys(["m", "mf"], "mi"),
-    "sd": "c1",
+_LOOKS_LIKE = {
+    **dict.fromkeys(
+        [
+            Keyword.Constant,
+            Name,
+            Name.Function.Magic,
+            Name.Variable.Magic,
+            Operator,
+            Operator.Word,
+            Punctuation,
+            String.Affix,
+            Text.Whitespace,
+        ],
+        Text,
+    ),
+    **dict.fromkeys([Keyword.Namespace, Name.Decorator], Keyword),
+    **dict.fromkeys([Name.Class, Name.Exception, Name.Namespace], Name.Function),
+    **dict.fromkeys([String.Interpol, String.Single], String.Double),
+    **dict.fromkeys([Number, Number.Float], Number.Integer),
+    String.Doc: Comment.Single,
 }
-"""What Material gives the colour of another kind of token."""
-
-_TOKEN = re.compile(r'(?<=<span class=")\w+(?=">)')
-_RUN = re.compile(r'(<span class="\w+">)[^<\n]*(?:</span>\1[^<\n]*)+')
-"""Tokens of a colour beside each other."""
+"""What Material gives the colour of the text, or of another kind of token."""
 
 LANGUAGES = {".py": "python", ".toml": "toml", ".yaml": "yaml"}
 """What a page shows of ``examples/``, by the ending of a file."""
@@ -32,14 +55,38 @@ def language_of(path: str) -> str:
     return LANGUAGES[PurePosixPath(path).suffix]
 
 
-def highlighted(code: str, language: str, title: str, md: Markdown) -> str:
-    """A block of code as superfences makes it, with an element for what has a colour, and no other."""
-    block: str = md.preprocessors["fenced_code_block"].highlight(
-        code, language, {"title": title}, md, classes=[], id_value="", attrs={}
+class _ByColour(Filter):
+    """Makes tokens that look the same tokens of one kind: one element where they meet."""
+
+    def filter(
+        self, lexer: Lexer | None, stream: Iterable[tuple[Any, str]]
+    ) -> Iterator[tuple[Any, str]]:
+        for kind, text in stream:
+            yield _LOOKS_LIKE.get(kind, kind), text
+
+
+@cache
+def _lexer(language: str) -> Lexer:
+    lexer = get_lexer_by_name(language, stripnl=False)
+    lexer.add_filter(_ByColour())
+    return lexer
+
+
+_FORMATTER = HtmlFormatter(nowrap=True)
+
+
+@lru_cache(256)  # a page shows a file once for each question
+def _coloured(code: str, language: str) -> str:
+    return highlight(code, _lexer(language), _FORMATTER)
+
+
+def highlighted(code: str, language: str, title: str) -> str:
+    """A block of code with its title, as superfences makes it, with fewer elements."""
+    return (
+        f'<div class="language-{language} highlight">'
+        f'<span class="filename">{escape(title)}</span>'
+        f"<pre><code>{_coloured(code, language)}</code></pre></div>"
     )
-    block = _COLOURLESS.sub(r"\1", block.replace("<pre><span></span>", "<pre>"))
-    block = _TOKEN.sub(lambda kind: _SAME_COLOUR.get(kind[0], kind[0]), block)
-    return _RUN.sub(lambda run: run[0].replace(f"</span>{run[1]}", ""), block)
 
 
 @lru_cache(1024)  # all examples and tests: a build asks for each several times
