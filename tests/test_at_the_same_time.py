@@ -2,6 +2,7 @@
 
 import re
 from itertools import pairwise
+from pathlib import Path
 
 import httpx
 import psutil
@@ -9,6 +10,7 @@ import pytest
 
 from recording.model import Recording, load
 from runner import Server, client, serve
+from tests.copying import changed
 from tests.load import post_at_once
 from tests.terminal import positions, stop_and_read
 
@@ -43,6 +45,18 @@ def test_one_that_fails_ends_the_other_and_one_that_hangs_is_a_504():
         said = stop_and_read(server, "read_weather")
     assert (refused.status_code, given_up.status_code) == (404, 504)
     assert said == ["read_weather: atlantis asked", "read_weather: mars asked"]
+
+
+@pytest.mark.slow
+def test_a_call_in_a_thread_goes_on_after_the_limit(tmp_path: Path):
+    """A thread cannot be cancelled: the `504` comes at the limit, the call in the thread goes on to its end, and keeps the thread until then."""
+    slow = {"time.sleep(0.3)": "time.sleep(6)"}
+    with serve("changed:app", env=changed({}, tmp_path, TRIPS, slow)) as server:
+        answer = client.get(f"{server.url}/trips/paris")
+        server.wait_for("GET /trips/paris")
+        ended, answered = positions(server, "read_trains: paris answered", "GET /trips")
+    assert answer.status_code == 504
+    assert answered < ended
 
 
 def test_gather_answers_with_what_came():

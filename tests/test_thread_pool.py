@@ -110,6 +110,32 @@ def test_a_def_generator_takes_a_thread_for_each_chunk():
     assert come < answered
 
 
+def test_a_def_endpoint_needs_a_thread_for_its_result_too(tmp_path: Path):
+    """What a `def` endpoint returns is checked against its return type in a thread too, and waits for that once more; what an `async def` endpoint returns is checked on the event loop."""
+    told = """from pydantic import AfterValidator
+from typing import Annotated
+
+def tell(text: str) -> str:
+    print(f"{text} checked in {current_thread().name}")
+    return text
+
+Told = Annotated[str, AfterValidator(tell)]
+
+@app.get("/async-def")
+async def read_item() -> Told:
+    return "tea"
+
+
+@app.get("/def")
+def read_user() -> Told:"""
+    changes = {'@app.get("/def")\ndef read_user() -> str:': told}
+    with serve("changed:app", env=changed({}, tmp_path, STREAMS, changes)) as server:
+        client.get(f"{server.url}/def")
+        client.get(f"{server.url}/async-def")
+        server.wait_for("ada checked in AnyIO worker thread")
+        server.wait_for("tea checked in MainThread")
+
+
 @pytest.mark.slow
 def test_at_its_yield_the_thread_is_free_for_others(tmp_path: Path):
     """The only thread works on a stream that does not end. A `def` endpoint gets its turn between two words."""
