@@ -1,6 +1,6 @@
 """A page as plain Markdown: what its fences name is filled in, what only HTML can show is told.
 
-A file is shown whole, a change as a diff, a figure in words, a claim with the name of the test
+A file is shown whole the first time, then in part, a change as a diff, a figure in words, a claim with the name of the test
 that holds it; a terminal session stays as it is. What comes out has no HTML and needs nothing of
 this project to be read.
 """
@@ -34,7 +34,10 @@ def plain(page: str, text: str) -> str:
     Links lead to the Markdown of other pages, from where ``address`` puts this one.
     Raises `Missing` if a fence names what is not there.
     """
-    text = _FENCE.sub(_filled_in, _FRONT_MATTER.sub("", text))
+    shown = set[str]()
+    text = _FENCE.sub(
+        lambda fence: _filled_in(fence, shown), _FRONT_MATTER.sub("", text)
+    )
     parts = _CODE.split(text)  # prose, and in turn what is to stay as it is
     parts[::2] = [_without_html(page, part) for part in parts[::2]]
     return "".join(parts).strip() + "\n"
@@ -45,8 +48,10 @@ def address(page: str) -> str:
     return "index.md" if page == "index" else f"{page}/index.md"
 
 
-def _filled_in(fence: re.Match[str]) -> str:
+def _filled_in(fence: re.Match[str], shown: set[str]) -> str:
     name, text = fence.groups()
+    if name == "example":
+        return _example(text.strip(), shown)
     return _FENCES[name](text.strip()) if name in _FENCES else fence[0]
 
 
@@ -84,9 +89,21 @@ def _moved(page: str, link: str) -> str:
     return f"{moved}#{anchor}" if anchor else moved
 
 
-def _example(text: str) -> str:
-    path, source, _ = example.parts(text)
-    return _block(f'{language_of(path)} title="examples/{path}"', source)
+def _example(text: str, shown: set[str]) -> str:
+    """The file, or what the fence names of it if the page has shown the file."""
+    path, source, lines = example.parts(text)
+    names = ", ".join(f"`{name.strip()}`" for name in text.partition(":")[2].split(","))
+    head = f'{language_of(path)} title="examples/{path}"'
+    if path not in shown:
+        shown.add(path)
+        told = f"*{names} of this file:*\n\n" if ":" in text else ""
+        return told + _block(head, source)
+    kept = [
+        line if number in lines else "…\n"
+        for number, line in enumerate(source.splitlines(keepends=True), 1)
+    ]
+    code = re.sub(r"(…\n)+", "…\n", "".join(kept))
+    return _block(head, code)
 
 
 def _change(text: str) -> str:
@@ -113,7 +130,7 @@ def _timeline(name: str) -> str:
 
 
 def _playground(name: str) -> str:
-    return _example(f"{recorded(Recording, name).scene.example}.py")
+    return _example(f"{recorded(Recording, name).scene.example}.py", set())
 
 
 def _chart(name: str) -> str:
@@ -157,7 +174,6 @@ def _versions(part: str) -> str:
 
 
 _FENCES: dict[str, Callable[[str], str]] = {
-    "example": _example,
     "change": _change,
     "proof": _proof,
     "timeline": _timeline,

@@ -13,6 +13,7 @@ from bench.trial import kill
 from bench.ways import WAYS
 from runner import client, serve
 from runner.services import Service
+from tests.copying import changed
 from tests.services import in_a_thread, settings_of
 
 IN_PROCESS = {f"{way.module}:app": way for way in WAYS.values() if not way.settings}
@@ -107,3 +108,28 @@ def test_between_commit_and_queue_one_of_the_two_is_missing(
         assert database.execute("select id from orders").fetchall() == [(7,)]
         jobs = database.execute("select order_id from jobs").fetchall()
     assert message_in(settings["RABBITMQ"], "placed") == "7" or jobs == [(7,)]
+
+
+KEPT = {
+    "both": {},
+    "no durable queue": {"durable=True": "durable=False"},
+    "no persistent message": {"delivery_mode=2": "delivery_mode=1"},
+}
+
+
+@pytest.mark.slow
+def test_a_message_survives_rabbitmq_if_it_and_its_queue_are_kept(
+    rabbitmq: Service, tmp_path: Path
+):
+    """RabbitMQ is killed and comes back. It has the message if the queue is `durable` and the message has `delivery_mode=2`; with one of the two it has not, though the sender had its confirm."""
+    settings = settings_of(FIRST, tmp_path)
+    for name, change in KEPT.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        named = {'"placed"': f'"{name}"', **change}
+        with serve("changed:app", env=changed(settings, folder, FIRST, named)) as app:
+            assert client.post(f"{app.url}/commit-first/7").status_code == 200
+    rabbitmq.kill()
+    rabbitmq.start()
+    there = {name: message_in(settings["RABBITMQ"], name) for name in KEPT}
+    assert there == {"both": "7", "no durable queue": "", "no persistent message": ""}
