@@ -34,7 +34,8 @@ def pytest_collection_modifyitems(config, items):
     What waits for a minute starts first, or all others wait for it at the end. After it
     come tests that compute and tests that wait, mixed, or the processor would be too
     little for some and idle for others: in an order that looks like none and is always
-    the same.
+    the same. Of one page's checks those come last that wait for the built site, but for one
+    group, which has it built meanwhile.
     """
     for item in items:
         if item.path.suffix == ".md" or "site" in item.fixturenames:
@@ -42,7 +43,12 @@ def pytest_collection_modifyitems(config, items):
 
     def place(item):
         scope = scope_of(item.nodeid)
-        return not item.get_closest_marker("long"), crc32(scope.encode())
+        builds = one_page and scope.endswith("/site")
+        waits = one_page and "site" in item.fixturenames
+        first = builds or item.get_closest_marker("long")
+        return not first, waits, crc32(scope.encode())
+
+    one_page = config.getoption("--page")
 
     if hasattr(config, "workerinput"):  # and not where a test of a worker starts pytest
         items.sort(key=place)

@@ -175,7 +175,7 @@ def test_what_cannot_be_read_is_failed(
 
 
 def test_further_columns_do_no_harm(app: Server):
-    """Further columns, also without a head, do no harm."""
+    """Further columns, also without a header, do no harm."""
     data = b"sku;name;price;note\na1;Tea;3,50;new;odd\n"
     assert report(app, data)["good"] == 1
 
