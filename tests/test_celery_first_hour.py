@@ -27,6 +27,7 @@ WITHOUT_POOL = "examples.celery_first_hour.engine_without_pool:app"
 ONE_LOOP = "examples.celery_first_hour.engine_in_one_loop:app"
 FORKED = "examples.celery_first_hour.forked_engine:app"
 DISPOSED = "examples.celery_first_hour.forked_and_disposed:app"
+CHILDREN = "examples.celery_first_hour.children:app"
 LOGS_TAKEN = "examples.celery_first_hour.logs_taken:app"
 LOGS_KEPT = "examples.celery_first_hour.logs_kept:app"
 FILES = ROOT / "examples/celery_first_hour"
@@ -372,6 +373,29 @@ def test_with_a_receiver_the_format_is_yours(settings: dict[str, str]):
         worker.wait_for("^printed tea$")
         worker.wait_for("^shop: logged tea$")
         worker.wait_for("^celery.app.trace: Task .* succeeded in")
+
+
+@pytest.mark.parametrize(("pool", "works"), [("prefork", False), ("threads", True)])
+def test_a_pool_in_a_job_is_refused_with_prefork(
+    settings: dict[str, str], pool: str, works: bool
+):
+    """A `multiprocessing.Pool` in a job is an `AssertionError`. With `--pool threads`, where the worker itself runs the job, it works."""
+    options = ("--pool", pool, "--concurrency", "1")
+    with (
+        serve(CHILDREN, env=settings) as app,
+        a_worker(settings, CHILDREN, *options) as worker,
+    ):
+        worker.expect("AssertionError|daemonic processes")
+        post(app, "/albums-in-a-pool/3")
+        worker.wait_for("succeeded in" if works else "daemonic processes are not")
+
+
+def test_a_group_is_a_job_for_each_part(settings: dict[str, str]):
+    """A `group` is a job for each part, and the worker's processes share them."""
+    with serve(CHILDREN, env=settings) as app, a_worker(settings, CHILDREN) as worker:
+        post(app, "/albums/3")
+        for picture in range(3):
+            worker.wait_for(f"resize: picture {picture}")
 
 
 def test_get_in_a_task_is_refused(settings: dict[str, str], tmp_path: Path):

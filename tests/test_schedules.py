@@ -41,6 +41,28 @@ def test_the_next_run_is_at_three_in_the_zone_that_was_named():
     )
 
 
+def test_a_job_that_raises_is_reported_and_runs_again():
+    """The job raises: the listener has its exception, the log a traceback, and the job runs again."""
+    with serve("examples.schedules.failing:app") as server:
+        server.expect("ConnectionError|raised an exception")
+        server.wait_for("job prices: ConnectionError", nth=2)
+        server.wait_for('Job "refresh_prices .* raised an exception')
+
+
+def test_an_interval_begins_anew_at_each_start_unless_it_has_a_date():
+    """The app is started twice: the second time the interval ends later. That which counts from a date ends at the same moment, at three. The third has run at once, each time."""
+    seen = []
+    for _ in range(2):
+        with serve("examples.schedules.interval:app") as server:
+            server.wait_for("refresh_prices: at once")
+            seen.append(client.get(f"{server.url}/next-runs").json())
+    first, second = seen
+    assert first["from the start"] < second["from the start"]
+    at_three = datetime.fromisoformat(second["from a date"])
+    assert (at_three.hour, at_three.minute) == (3, 0)
+    assert datetime.fromisoformat(first["from a date"]).hour == 3
+
+
 @pytest.mark.slow
 def test_with_two_workers_every_job_runs_twice():
     """With two workers there are two schedulers, and each runs the job."""

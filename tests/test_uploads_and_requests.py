@@ -6,11 +6,10 @@ import httpx
 import pytest
 
 from runner import Server, client, serve
-from tests.copying import with_changes
+from tests.copying import changed
 from tests.load import post_at_once
 from tests.older import serve_with_fastapi
 from tests.terminal import stop_and_read
-from workshop.pages import EXAMPLES
 
 
 def test_tasks_of_dependencies_run_first():
@@ -30,6 +29,32 @@ def test_a_task_may_read_an_uploaded_file():
     with serve("examples.uploads_and_requests.upload_in_a_task:app") as server:
         client.post(f"{server.url}/background-task", files={"photo": b"0123456789"})
         assert server.wait_for("count_bytes").text == "count_bytes: 10 bytes"
+
+
+@pytest.mark.parametrize(
+    ("changes", "sizes"),
+    [
+        ({}, [16]),
+        ({"    await photo.seek(0)": "    pass"}, [8]),
+        (
+            {
+                "add_task(count_bytes, photo)": "add_task(count_bytes, photo)\n    tasks.add_task(count_bytes, photo)"
+            },
+            [16, 0],
+        ),
+    ],
+    ids=["rewound", "not rewound", "two tasks"],
+)
+def test_what_the_endpoint_has_read_the_task_does_not_get(
+    changes: dict[str, str], sizes: list[int], tmp_path: Path
+):
+    """Rewound, the file is whole in the task. Without that the task gets what is behind the eight bytes that the endpoint has read, and no error. A second task, after the first, gets nothing."""
+    target = "examples.uploads_and_requests.rewound:app"
+    with serve("changed:app", env=changed({}, tmp_path, target, changes)) as server:
+        for photo in (b"\x89PNG\r\n\x1a\n12345678", b"GIF89a"):
+            client.post(f"{server.url}/photos", files={"photo": photo})
+        said = stop_and_read(server, "count_bytes")
+    assert said == [f"count_bytes: {size}" for size in sizes]
 
 
 def test_with_fastapi_0_117_the_file_was_closed():
@@ -139,11 +164,7 @@ def test_a_copy_of_the_upload_outlives_the_request(tmp_path: Path):
 BODY = "examples.uploads_and_requests.body_in_a_middleware:app"
 
 
-def changed(folder: Path, changes: dict[str, str]) -> Path:
-    """A folder in which a changed copy of the example is `main`."""
-    text = (EXAMPLES / "uploads_and_requests/body_in_a_middleware.py").read_text()
-    (folder / "main.py").write_text(with_changes(text, changes))
-    return folder
+BODY = "examples.uploads_and_requests.body_in_a_middleware:app"
 
 
 def hangs(server: Server) -> bool:
@@ -168,7 +189,7 @@ def test_a_middleware_that_takes_all_for_requests_takes_the_lifespan_away(
 ):
     """Without the check of `scope["type"]` the lifespan does not run, and uvicorn only remarks that it appears unsupported."""
     for change in ({}, {'if scope["type"] != "http":': "if False:"}):
-        with serve("main:app", cwd=changed(tmp_path, change)) as server:
+        with serve("changed:app", env=changed({}, tmp_path, BODY, change)) as server:
             said = "'lifespan' protocol appears unsupported" in server.transcript()
             assert said == bool(change)
 
@@ -185,7 +206,7 @@ def test_after_stream_the_endpoint_gets_an_empty_body(tmp_path: Path):
     streams = {
         "await request.body()  # not stream(), of which nothing is kept": "b''.join([part async for part in request.stream()])"
     }
-    with serve("main:app", cwd=changed(tmp_path, streams)) as server:
+    with serve("changed:app", env=changed({}, tmp_path, BODY, streams)) as server:
         answer = client.post(f"{server.url}/orders", content=b"tea")
         assert answer.json() == {"ordered": ""}
         server.wait_for("write_audit_log: b'tea'")
@@ -197,7 +218,7 @@ def test_after_call_next_the_body_is_gone(tmp_path: Path):
         "    body = await request.body()  # not stream(), of which nothing is kept\n": "",
         "call_next(request)\n": "call_next(request)\n    body = await request.body()\n",
     }
-    with serve("main:app", cwd=changed(tmp_path, late)) as server:
+    with serve("changed:app", env=changed({}, tmp_path, BODY, late)) as server:
         assert client.post(f"{server.url}/orders", content=b"tea").status_code == 500
         server.wait_for("RuntimeError: Stream consumed")
 
@@ -217,7 +238,7 @@ def test_what_is_not_handed_on_lets_the_endpoint_hang(
     tmp_path: Path, mistake: dict[str, str]
 ):
     """A pure ASGI middleware that reads the body and passes `receive` on as it is makes the endpoint wait until the client leaves. So does one that makes a second `Request`."""
-    with serve("main:app", cwd=changed(tmp_path, mistake)) as server:
+    with serve("changed:app", env=changed({}, tmp_path, BODY, mistake)) as server:
         assert hangs(server)
 
 
@@ -227,7 +248,7 @@ def test_after_the_body_the_endpoint_hears_that_the_client_has_left(tmp_path: Pa
     listens = {
         "    return {": "    print((await request.receive())['type'])\n    return {"
     }
-    with serve("main:app", cwd=changed(tmp_path, listens)) as server:
+    with serve("changed:app", env=changed({}, tmp_path, BODY, listens)) as server:
         with pytest.raises(httpx.ReadTimeout):
             client.post(f"{server.url}/orders", content=b"tea", timeout=2)
         server.wait_for("http.disconnect")
@@ -236,7 +257,7 @@ def test_after_the_body_the_endpoint_hears_that_the_client_has_left(tmp_path: Pa
 def test_max_body_size_bounds_what_a_middleware_reads(tmp_path: Path):
     """With `FastAPI(max_body_size=100)` a body of a thousand bytes is a `413` before the middleware has it."""
     bounded = {"app = FastAPI()": "app = FastAPI(max_body_size=100)"}
-    with serve("main:app", cwd=changed(tmp_path, bounded)) as server:
+    with serve("changed:app", env=changed({}, tmp_path, BODY, bounded)) as server:
         answer = client.post(f"{server.url}/orders", content=bytes(1000))
         assert answer.status_code == 413
         assert not any("Measure" in line.text for line in server.lines)

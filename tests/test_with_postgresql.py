@@ -1,6 +1,7 @@
 """The statements of docs/with-postgresql.md."""
 
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from runner import Server, client, serve
 from runner.needs import NEEDS, prepare, start_worker
 from runner.process import PYTHON, ROOT, complete
 from runner.proxy import proxy
+from tests.copying import changed
 from tests.orders import ask_until, place, state
 from tests.postgresql import Connection, connect
 from tests.services import running, settings_of
@@ -161,6 +163,46 @@ def test_one_job_that_cannot_be_tried_again_holds_up_no_other(
     often = settings | {"RESCUE": "* * * * * */2", "DEAD_AFTER": "1"}
     with start_worker(NEEDS["with_postgresql"], MODULE, often) as worker:
         worker.wait_for("send_receipt: order 2 done")
+
+
+LONG = {"asyncio.sleep(1 if": "asyncio.sleep(60 if"}
+
+
+def test_a_worker_that_stops_sends_no_heartbeats_and_its_job_runs_twice(
+    settings: dict[str, str], tmp_path: Path
+):
+    """After `SIGTERM` a worker waits for its job, without a limit, and sends no heartbeats any more: `rescue` in another worker takes the job for a dead worker's, and it runs twice at the same time."""
+    often = {"RESCUE": "* * * * * */2", "DEAD_AFTER": "3"}
+    env = changed(settings, tmp_path, APP, LONG) | often
+    needs = NEEDS["with_postgresql"]
+    with (
+        serve("changed:app", env=env) as app,
+        start_worker(needs, "changed", env) as first,
+    ):
+        place(app, 1, "slow")
+        first.wait_for("order 1 started")
+        first.process.send_signal(signal.SIGTERM)
+        first.wait_for("Waiting for job to finish")
+        with start_worker(needs, "changed", env) as second:
+            second.wait_for("order 1 started", timeout=60)
+        assert first.process.poll() is None
+
+
+def test_a_stop_with_a_limit_aborts_the_job_and_gives_it_back(
+    settings: dict[str, str], tmp_path: Path
+):
+    """With `--shutdown-graceful-timeout 1` the job is cancelled after a second, and waits again. The next worker begins it at once."""
+    env = changed(settings, tmp_path, APP, LONG)
+    needs, limit = NEEDS["with_postgresql"], ("--shutdown-graceful-timeout", "1")
+    with serve("changed:app", env=env) as app:
+        with start_worker(needs, "changed", env, *limit) as first:
+            first.expect("CancelledError")
+            job = place(app, 1, "slow").json()["job"]
+            first.wait_for("order 1 started")
+            first.stop()
+            assert state(app, job)["status"] == "todo"
+        with start_worker(needs, "changed", env) as second:
+            second.wait_for("order 1 started")
 
 
 @pytest.mark.parametrize("attempts", [0, 1])

@@ -1,13 +1,18 @@
 """The statements of docs/dramatiq.md."""
 
+from pathlib import Path
+
 import pytest
 
 from bench.trial import kill, trial
 from bench.ways import WAYS
-from runner import client
+from runner import client, serve
+from runner.needs import needs_of, start_worker
 from runner.process import ServerError
 from runner.services import Service
+from tests.copying import changed
 from tests.orders import place
+from tests.services import settings_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.queues]
 
@@ -67,3 +72,41 @@ def _refused_and_run(rabbitmq: Service) -> bool:
         except ServerError:  # RabbitMQ has closed the connection before it read from it
             return False
     return True
+
+
+SLOW = {"time.sleep(1 if": "time.sleep(4 if"}
+
+
+@pytest.mark.parametrize(
+    ("options", "done"), [((), True), (("--worker-shutdown-timeout", "500"), False)]
+)
+def test_a_stop_waits_for_the_running_job_up_to_its_limit(
+    options: tuple[str, ...], done: bool, tmp_path: Path
+):
+    """`SIGTERM` lets a job of four seconds come to its end. With `--worker-shutdown-timeout 500`, half a second, it is cut off, and the next worker begins it again."""
+    env = changed(settings_of(APP, tmp_path), tmp_path, APP, SLOW)
+    with serve("changed:app", env=env) as app:
+        with start_worker(needs_of(APP), "changed", env, *options) as worker:
+            worker.expect("Shutdown|ERROR|Traceback")
+            assert place(app, 1, "slow").status_code == 202
+            worker.wait_for("order 1 started")
+            worker.stop()
+            assert ("order 1 done" in worker.transcript()) == done
+        if not done:
+            with start_worker(needs_of(APP), "changed", env) as second:
+                second.wait_for("order 1 started")
+
+
+def test_a_job_that_is_longer_than_its_time_limit_is_ended(tmp_path: Path):
+    """With `time_limit=1000`, a second, a job of four seconds is ended with `TimeLimitExceeded` when its blocking call returns, and is tried again like one that fails."""
+    limited = {"max_retries=2,": "max_retries=2, time_limit=1000,", **SLOW}
+    env = changed(settings_of(APP, tmp_path), tmp_path, APP, limited)
+    with (
+        serve("changed:app", env=env) as app,
+        start_worker(needs_of(APP), "changed", env) as worker,
+    ):
+        worker.expect("TimeLimitExceeded|Time limit exceeded|Retries exceeded")
+        assert place(app, 2, "slow").status_code == 202
+        worker.wait_for("TimeLimitExceeded")
+        worker.wait_for("order 2 started", nth=2)
+        assert "order 2 done" not in worker.transcript()
