@@ -1,6 +1,7 @@
 """What app and worker share: the orders, and a session for endpoints and jobs."""
 
 import os
+import time
 from collections.abc import AsyncGenerator
 from tempfile import gettempdir
 from typing import Annotated
@@ -11,6 +12,12 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from taskiq import TaskiqDepends
 
 DATABASE = os.environ.get("DATABASE", f"sqlite+aiosqlite:///{gettempdir()}/shop.db")
+FORGOTTEN = float(os.environ.get("FORGOTTEN", "300"))  # seconds; longer than a job
+
+
+def later() -> float:
+    """When a job that is sent or begun now would count as forgotten."""
+    return time.time() + FORGOTTEN
 
 
 class Table(DeclarativeBase):
@@ -24,6 +31,7 @@ class Order(Table):
     receipt: Mapped[str] = mapped_column(default="waiting")  # "sent" or "failed"
     attempts: Mapped[int] = mapped_column(default=0)
     error: Mapped[str | None]
+    due: Mapped[float] = mapped_column(default=later)
 
 
 async def get_session(

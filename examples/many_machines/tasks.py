@@ -4,10 +4,11 @@ import asyncio
 import logging
 import os
 import signal
+import time
 
 import taskiq_fastapi
 from pamqp.common import FieldTable
-from sqlalchemy import select
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 from taskiq import (
     AsyncBroker,
@@ -21,7 +22,7 @@ from taskiq.schedule_sources import LabelScheduleSource
 from taskiq_aio_pika import AioPikaBroker, Queue
 
 from . import tracing as tracing  # before the middleware asks for a tracer
-from .database import Order, get_session
+from .database import Order, get_session, later
 
 RABBITMQ = os.environ.get("RABBITMQ", "amqp://guest:guest@127.0.0.1:5672/%2F")
 SWEEP = os.environ.get("SWEEP", "*/5 * * * *")
@@ -66,7 +67,7 @@ async def send_receipt(
     if order.receipt == "sent":
         print(f"send_receipt: order {order_id} has its receipt", flush=True)
         return
-    order.attempts += 1
+    order.attempts, order.due = order.attempts + 1, later()
     await session.commit()
     try:
         await send_mail(order)
@@ -91,11 +92,11 @@ async def send_mail(order: Order) -> None:
 
 @broker.task(schedule=[{"cron": SWEEP}])
 async def send_forgotten(session: AsyncSession = TaskiqDepends(get_session)) -> None:
-    waiting = await session.scalars(select(Order).where(Order.receipt == "waiting"))
-    for order in waiting.all():
-        if order.attempts > ATTEMPTS:
-            order.receipt, order.error = "failed", "its worker died"
-        else:
-            await send_receipt.kiq(order.id)
-        print(f"send_forgotten: order {order.id}", flush=True)
+    forgotten = (Order.receipt == "waiting") & (Order.due < time.time())
+    died = update(Order).where(forgotten, Order.attempts > ATTEMPTS)
+    await session.execute(died.values(receipt="failed", error="its worker died"))
+    again = update(Order).where(forgotten).values(due=later()).returning(Order.id)
+    for order_id in (await session.scalars(again)).all():
+        await send_receipt.kiq(order_id)
+        print(f"send_forgotten: order {order_id}", flush=True)
     await session.commit()

@@ -6,12 +6,13 @@ import os
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -146,10 +147,37 @@ def test_a_job_that_kills_its_workers_ends_in_the_dead_letter_queue(
         until(app, 3, "sent")
         assert health(app) == {"workers": 1, "waiting": 0, "dead": 2}
         assert [state(app, n)["receipt"] for n in (1, 2)] == ["waiting", "waiting"]
+        with connect(settings) as database:  # five minutes later
+            database.execute("update orders set due = due - 300")
+            database.commit()
         with scheduler(settings):
             second.wait_for("send_forgotten: order 2")
         assert until(app, 1, "failed")["error"] == "its worker died"
         assert until(app, 2, "sent")
+
+
+def connect(settings: dict[str, str]) -> closing[sqlite3.Connection]:
+    """A connection to the orders."""
+    file = settings["DATABASE"].partition(":///")[2].partition("?")[0]
+    return closing(sqlite3.connect(file, timeout=60))
+
+
+def test_what_waits_or_runs_is_not_sent_again(
+    app: Server, worker: Process, settings: dict[str, str]
+):
+    """Two schedulers, by mistake, and two orders: of one the job was lost more than five minutes ago, that of the other waits in the queue. The first is sent by one of the sweeps, the second by none."""
+    with connect(settings) as database:
+        lost = "insert into orders (id, item, receipt, attempts, due) values (1, 'tea', 'waiting', 0, ?)"
+        database.execute(lost, [time.time() - 1])
+        database.commit()
+    place(app, 2, "slow")
+    with scheduler(settings), scheduler(settings), worker() as second:
+        second.wait_for("Executing task .*send_forgotten", nth=2)
+        second.wait_for("order 1 done")
+        second.wait_for("order 2 done")
+        said = second.transcript()
+    assert re.findall("send_forgotten: order .", said) == ["send_forgotten: order 1"]
+    assert [said.count(f"order {n} started") for n in (1, 2)] == [1, 1]
 
 
 def scheduler(settings: dict[str, str]) -> AbstractContextManager[Server]:
