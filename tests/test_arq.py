@@ -46,7 +46,7 @@ def test_only_retry_runs_a_job_again(app: Server, settings: dict[str, str]):
 def test_a_killed_workers_jobs_run_again_after_the_timeout_and_ten_seconds(
     app: Server, settings: dict[str, str]
 ):
-    """With a `job_timeout` of two seconds, what ran in a killed worker is started again more than nine seconds later, by another worker, and done. Nothing is lost."""
+    """With a `job_timeout` of two seconds, what ran in a killed worker is started again about twelve seconds after its start, by another worker, and done. Nothing is lost."""
     quick = settings | {"LONGEST_JOB": "2"}
     place(app, 1, "slow")
     with a_worker(quick) as first:
@@ -55,7 +55,7 @@ def test_a_killed_workers_jobs_run_again_after_the_timeout_and_ten_seconds(
     with a_worker(quick) as second:
         again = second.wait_for("order 1 started", timeout=30)
         second.wait_for("order 1 done")
-    assert again.time - started.time > 9
+    assert again.time - started.time > 11
 
 
 def test_a_clean_stop_waits_for_the_job_that_runs(
@@ -82,7 +82,7 @@ def test_the_worker_ends_when_redis_goes_away(settings: dict[str, str], redis: S
 
 
 def test_without_redis_the_client_gets_503(app: Server, redis: Service):
-    """Redis is frozen, so that it accepts and never answers, or killed: who places an order or asks for a job gets `503` within five seconds. When it is back, so is the app."""
+    """Redis is frozen, so that it accepts and never answers, or killed: whoever places an order or asks for a job gets `503` within five seconds. When it is back, so is the app."""
     assert place(app, 1).status_code == 202
     for answer in answers_without(redis, app):
         assert answer.status_code == 503

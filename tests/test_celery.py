@@ -43,7 +43,7 @@ def test_the_job_runs_in_the_worker_and_its_state_can_be_read(
 
 
 def test_a_job_that_fails_is_tried_three_times(app: Server, settings: dict[str, str]):
-    """`autoretry_for` runs it again after a longer and longer wait; then it is `FAILURE`, with the error."""
+    """`autoretry_for` runs it again after a wait, random with a limit that grows; then it is `FAILURE`, with the error."""
     job = place(app, 1, "refused").json()["job"]
     with a_worker(settings) as worker:
         worker.wait_for("order 1 started", nth=3, timeout=30)
@@ -82,7 +82,7 @@ def test_on_redis_a_job_longer_than_the_visibility_timeout_is_started_again(
 
 
 def test_a_deadly_job_is_started_again_and_again(app: Server, settings: dict[str, str]):
-    """A job that kills its process comes back each time. Celery has no limit for that: the job must count."""
+    """A job that kills its process comes back each time. Celery has no limit for that: count its starts in a row, committed before the work."""
     place(app, 1, "deadly")
     with a_worker(settings) as worker:
         worker.expect("SIGKILL")
@@ -107,7 +107,7 @@ def test_get_in_async_def_blocks_every_other_request(settings: dict[str, str]):
 
 
 def test_without_redis_the_client_gets_503_in_bounded_time(app: Server, redis: Service):
-    """Redis is frozen, so that it accepts and never answers, or killed: who places an order or asks for a job gets `503` within ten seconds. When it is back, so is the app."""
+    """Redis is frozen, so that it accepts and never answers, or killed: whoever places an order or asks for a job gets `503` within ten seconds. When it is back, so is the app."""
     assert place(app, 1).status_code == 202
     for answer in answers_without(redis, app):
         assert answer.status_code == 503

@@ -10,7 +10,7 @@ from runner import new_client, serve
 
 @pytest.mark.slow
 def test_a_computation_in_a_def_task_slows_every_other_request():
-    """While a `def` task computes, one request in four, or more of them, takes longer than the 5 ms for which Python lets a thread keep the interpreter, and more than twice as long as the quickest did before."""
+    """While a `def` task computes, at least a quarter of the requests take longer than 5 ms, the time for which Python lets a thread keep the interpreter, and more than twice as long as the quickest before."""
     with (
         serve("examples.conclusion.heavy_computation:app") as server,
         new_client(base_url=server.url) as client,

@@ -51,7 +51,7 @@ def products(database: Path) -> list[tuple[str, str, int]]:
 
 @pytest.mark.slow
 def test_good_lines_are_imported_and_bad_ones_reported(server: Server, database: Path):
-    """Good lines are imported; each bad one is reported with its number, the column and what is wrong."""
+    """Good lines are imported; bad ones, the first hundred, are reported with number, column and what is wrong."""
     text = HEAD + "a1,Tea,350\na2,,400\na3,Milk,cheap\na4,Sugar,120\n"
     assert report(server, text) == {
         "status": "done",

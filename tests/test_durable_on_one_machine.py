@@ -151,7 +151,7 @@ def test_after_a_kill_the_next_worker_waits_for_the_lease(tmp_path: Path):
 
 @pytest.mark.slow
 def test_a_job_that_fails_is_tried_three_times_and_given_up_visibly(start: Start):
-    """A job that raises runs three times, each time after a longer wait, and is then `failed`, with the error for all to read."""
+    """A job that raises runs three times, each time after a longer wait, and is then `failed`, with the error in its row."""
     with start() as server:
         job = place(server, 1, "refused")
         first, second, third = (
@@ -240,7 +240,7 @@ def test_a_lease_that_is_too_short_runs_a_job_twice(tmp_path: Path):
 
 @pytest.mark.slow
 def test_the_worker_can_be_a_process_of_its_own(start: Start, tmp_path: Path):
-    """Started with `python`, the same file is a worker without an app: it runs what the app has left."""
+    """Started with `python`, the same file is a worker without an app: it runs what the app has left. After `SIGTERM` it ends when its job is done."""
     with start() as server:
         place(server, 1, "slow")
         place(server, 2)
@@ -249,14 +249,16 @@ def test_the_worker_can_be_a_process_of_its_own(start: Start, tmp_path: Path):
     with worker_process(tmp_path) as worker:
         assert worker.stdout
         assert worker.stdout.readline() == "send_receipt: order 2 started\n"
+        worker.terminate()
         assert worker.stdout.readline() == "send_receipt: order 2 done\n"
+        assert worker.wait(60) == 0
 
 
 @pytest.mark.slow
 def test_the_jobs_table_of_sqlite_runs_a_job_twice_in_postgresql(
     tmp_path: Path,
 ):
-    """The jobs table for SQLite, with another address and nothing else changed. A worker claims its job while another is about to commit its own claim: it starts the job of the other, which has a minute left. SQLite lets one write at a time."""
+    """The jobs table for SQLite, with another address and nothing else changed. A worker claims its job while another is about to commit its own claim: it starts that job too, though its lease has a minute left. In SQLite only one writes at a time."""
     engine = 'create_engine(f"sqlite:///{DATABASE}", connect_args={"timeout": 30})'
     env = changed({}, tmp_path, TARGET, {engine: "create_engine(DATABASE)"})
     address = postgresql_url(new_database())
@@ -317,7 +319,7 @@ def leaves_what_was_killed(server: Server) -> None:
 
 @pytest.mark.slow
 def test_a_workflow_goes_on_behind_its_last_finished_step(dbos: Start):
-    """The process is killed in the second of two steps. The next process runs the second step again, and the first not."""
+    """The process is killed in the second of two steps. The next process runs the second step again, but not the first."""
     begin_and_be_killed(dbos)
     with dbos() as server:
         server.wait_for("send_receipt: order 7 done")
@@ -361,7 +363,7 @@ def test_two_processes_with_the_same_executor_id_run_a_job_twice(dbos: Start):
 
 @pytest.mark.slow
 def test_another_application_version_leaves_the_queue_of_the_old_one(dbos: Start):
-    """A job of version 1 does not run in version 2, though jobs of version 2 do. Without the setting the version is a hash of the code: each change of it leaves the old jobs behind."""
+    """A job of version 1 does not run in version 2, though jobs of version 2 do. Without the setting the version is a hash of the code: each change of it leaves the old jobs behind, `PENDING`."""
     begin_and_be_killed(dbos)
     with dbos(VERSION="2") as server:
         leaves_what_was_killed(server)

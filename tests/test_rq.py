@@ -64,7 +64,7 @@ def test_a_killed_workers_job_runs_again_if_it_may_be_retried(
 
 
 def test_without_redis_the_client_gets_503(app: Server, redis: Service):
-    """Redis is frozen, so that it accepts and never answers, or killed: who places an order or asks for a job gets `503` within eight seconds. When it is back, so is the app."""
+    """Redis is frozen, so that it accepts and never answers, or killed: whoever places an order or asks for a job gets `503` within eight seconds. When it is back, so is the app."""
     assert place(app, 1).status_code == 202
     for answer in answers_without(redis, app):
         assert answer.status_code == 503

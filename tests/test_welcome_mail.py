@@ -189,7 +189,7 @@ def test_without_a_mail_server_the_client_has_its_answer_and_the_log_the_rest():
     ids=["no address", "two addresses", "a header in the name", "one in the address"],
 )
 def test_an_address_or_a_name_that_smuggles_in_a_header_gets_422(user: dict[str, str]):
-    """An address that is none or two, and a name or an address with a header in it, get `422`."""
+    """No address, two addresses, and a name or an address with a header in it, get `422`."""
     with serve("examples.recipes.welcome_mail:app") as server:
         assert client.post(f"{server.url}/users", json=user).status_code == 422
 

@@ -121,7 +121,7 @@ def explained(bench: Bench) -> str:
     return (
         f"Measured in one run with {bench.made_with}. Pick-up is the median time from the "
         "request to the first line of its job; accepted and done are jobs per second, as "
-        f"a share of {_MAIN}: {main.accepted:.0f} accepted, {main.done:.0f} done."
+        f"a multiple of {_MAIN}: {main.accepted:.0f} accepted, {main.done:.0f} done."
     )
 
 

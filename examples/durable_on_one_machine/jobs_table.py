@@ -141,5 +141,7 @@ def read_job(job_id: RowId) -> dict[str, str | int | None]:
     return {"status": job.status, "attempts": job.attempts, "error": job.error}
 
 
-if __name__ == "__main__":
-    work(threading.Event())
+if __name__ == "__main__":  # a worker without an app
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    work(stop)

@@ -1,4 +1,4 @@
-"""A CSV file is imported in the background; each bad line is reported, the rest counts."""
+"""A CSV file is imported in the background; bad lines are reported, the rest counts."""
 
 import csv
 import logging
@@ -45,8 +45,8 @@ with closing(connect()) as db:
 
 
 def save(db: sqlite3.Connection, import_id: str, report: Report) -> None:
-    values = (import_id, report.model_dump_json())
-    db.execute("INSERT OR REPLACE INTO imports VALUES (?, ?)", values)
+    new = "INSERT OR REPLACE INTO imports VALUES (?, ?)"
+    db.execute(new, (import_id, report.model_dump_json()))
     db.commit()  # together with the products since the last time
 
 
@@ -60,9 +60,10 @@ def save_the_end(db: sqlite3.Connection, import_id: str, report: Report) -> None
 def read_line(db: sqlite3.Connection, row: object, report: Report, line: int) -> None:
     report.read += 1
     try:
-        product = Product.model_validate(row).model_dump()
         db.execute(
-            "INSERT OR REPLACE INTO products VALUES (:sku,:name,:cents)", product
+            "INSERT INTO products VALUES (:sku, :name, :cents) ON CONFLICT DO UPDATE "
+            "SET name = excluded.name, cents = excluded.cents",
+            Product.model_validate(row).model_dump(),
         )
         report.imported += 1
     except ValidationError as error:

@@ -95,7 +95,11 @@ def check(event_id: str, sent_at: str, body: bytes, signature: str) -> None:
         raise HTTPException(401, "This was sent too long ago.")
 
 
-@app.post("/webhooks", responses={401: {"description": "The signature is wrong"}})
+@app.post(
+    "/webhooks",
+    max_body_size=1_000_000,  # bytes, from whoever knows the address
+    responses={401: {"description": "The signature is wrong"}},
+)
 async def receive(
     request: Request,
     tasks: BackgroundTasks,

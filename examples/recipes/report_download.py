@@ -71,9 +71,9 @@ async def build_in_a_process(year: int, unfinished: Path) -> None:
         print(f"build_in_a_process: {year} done")
     except Exception as error:
         logger.exception("report of %s failed", year)
-        unfinished.rename(unfinished.with_suffix(".failed"))
         if isinstance(error, BrokenProcessPool) and app.state.pool is pool:
             app.state.pool = create_pool()
+        unfinished.rename(unfinished.with_suffix(".failed"))
 
 
 @app.post("/reports/{year}", status_code=202)

@@ -1,6 +1,7 @@
 """Ten workers take the jobs from a queue in memory, which is gone with the process."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
@@ -18,7 +19,11 @@ async def send_receipt(order_id: int, item: str) -> None:
 
 async def work() -> None:
     while True:
-        await send_receipt(*await queue.get())
+        order = await queue.get()
+        try:
+            await send_receipt(*order)
+        except Exception:
+            logging.exception("order %s", order)  # or this worker ends
 
 
 @asynccontextmanager

@@ -295,7 +295,7 @@ def test_a_link_brings_back_code_and_requests(page: Page, playground: Locator):
     ids=["script", "html", "quoted", "list", "object", "bomb", "long", "no-deflate"],
 )
 def test_a_hostile_link_only_shows_text(page: Page, playground: Locator, address: str):
-    """Of a hostile link, with a script in its code, its requests or elsewhere, or a megabyte of anything, text is shown or nothing; nothing runs."""
+    """A hostile link, with a script anywhere in it or a megabyte of anything, shows text or nothing; nothing runs."""
     page.goto("/conclusion/")
     page.goto(address)
     status(playground, "link")

@@ -527,7 +527,7 @@ def test_the_limit_of_a_queue_cannot_be_changed(rabbitmq: Service, app: Server):
 
 @pytest.mark.queues
 def test_rabbitmq_keeps_a_job_until_the_queue_that_it_moves_to_has_it(tmp_path: Path):
-    """There is no `receipts.dead` when a job is given up, and no `receipts` when the time of another has come. RabbitMQ keeps both, and moves them when an app that starts has declared the queues. Without `at-least-once` they are gone."""
+    """A job is given up while there is no `receipts.dead`, and another falls due while there is no `receipts`. RabbitMQ keeps both, and moves them when an app that starts has declared the queues. Without `at-least-once` they are gone."""
     often = {"dead_letter_worker_publisher_confirm_timeout": 500}
     with services.started("rabbitmq", tmp_path / "rabbitmq", **often) as service:
         settings = NEEDS["many_machines"].settings(service, tmp_path)

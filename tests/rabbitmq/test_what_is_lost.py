@@ -29,7 +29,7 @@ IN_PROCESS = {f"{way.module}:app": way for way in WAYS.values() if not way.setti
     ],
 )
 def test_what_waits_in_memory_is_gone_with_the_process(target: str):
-    """Killed with `SIGKILL` and started again, none of the three does what it had accepted and not done, and none starts a job twice: at most once."""
+    """Killed with `SIGKILL` and started again, `BackgroundTasks`, the queue and the pool lose what they had accepted and not done, and none starts a job twice: at most once."""
     way = replace(IN_PROCESS[target], path="/orders/{number}/slow")
     outcome = kill(way, "worker", jobs=100, after=1, patience=1)
     assert outcome.accepted == 100
@@ -121,7 +121,7 @@ KEPT = {
 def test_a_message_survives_rabbitmq_if_it_and_its_queue_are_kept(
     rabbitmq: Service, tmp_path: Path
 ):
-    """RabbitMQ is killed and comes back. It has the message if the queue is `durable` and the message has `delivery_mode=2`; with one of the two it has not, though the sender had its confirm."""
+    """RabbitMQ is killed and comes back. Of a classic queue it has the message if the queue is `durable` and the message has `delivery_mode=2`; with one of the two it has not, though the sender had its confirm."""
     settings = settings_of(FIRST, tmp_path)
     for name, change in KEPT.items():
         folder = tmp_path / name
