@@ -5,7 +5,7 @@
   it runs until the next one, or the end of the page. ``uvicorn main:app`` serves a copy of
   the last whole file shown above it, alone in an empty folder.
 - A queue's worker or scheduler, such as ``$ taskiq worker …``, is a second process beside it.
-- ``$ docker compose up …`` starts what the ``compose.yaml`` above it names, without Docker,
+- ``$ docker compose … up …`` starts what the ``compose.yaml`` above it names, without Docker,
   and the processes after it are told where it is.
 - Every other ``$`` line runs in bash, in a folder of its own, on a terminal; what it
   prints must be what is shown under it, to the letter except for ``...``. It may fail only
@@ -109,7 +109,7 @@ class Session:
                 self._start(typed, shown)
             elif self._is_beside(typed):
                 self._start_beside(typed)
-            elif typed.startswith("docker compose up"):
+            elif re.match("docker compose .*up", typed):
                 self._prepare("examples.many_machines.app")
                 continue
             else:
