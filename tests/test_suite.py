@@ -8,6 +8,7 @@ import pytest
 
 from runner.process import ROOT
 from tests.spreading import scope_of
+from tests.weighing import weights
 from workshop.pages import EXAMPLES, PAGES, claims_of, page_of
 
 
@@ -66,3 +67,21 @@ def test_the_last_lines_say_why_tests_were_skipped_and_what_to_install():
         missing = "needs Redis (Debian: apt install redis-server)"
         assert (f"skipped 2: {missing}" in ended.stdout.splitlines()[-3:]) == (not ci)
         assert missing in ended.stdout
+
+
+def test_searches_that_contradict_each_other_are_named():
+    wanted = [
+        ("worker killed", "arq", "rq", 0.5),
+        ("job lost", "rq", "celery", 0.5),
+        ("SIGTERM", "celery", "arq", -0.5),
+        ("retry", "dramatiq", "rq", -3.0),
+    ]
+    with pytest.raises(SystemExit) as told:
+        weights(wanted)
+    assert sorted(str(told.value).splitlines()[1:]) == [
+        "docs/arq.md: 'worker killed', found above rq",
+        "docs/celery.md: 'SIGTERM', found above arq",
+        "docs/rq.md: 'job lost', found above celery",
+    ]
+    [_, *possible] = wanted
+    assert weights(possible)["rq"] > weights(possible)["celery"]

@@ -9,7 +9,6 @@ import math
 import re
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -92,20 +91,35 @@ def rivals() -> Iterator[tuple[str, str, str, float]]:
 def weights(known: list[tuple[str, str, str, float]]) -> dict[str, float]:
     """The logarithm of each page's boost: moved from 0 only where a search is wrong."""
     weight = dict.fromkeys(PAGES, 0.0)
-    wrong: Counter[str] = Counter()
-    for done in range(ROUNDS):
-        gaps = [
-            (ahead + MARGIN + weight[other] - weight[page], words, page, other)
-            for words, page, other, ahead in known
-        ]
-        worst, words, page, other = max(gaps)
+    for _ in range(ROUNDS):
+        worst, page, other = max(
+            (ahead + MARGIN + weight[other] - weight[page], page, other)
+            for _, page, other, ahead in known
+        )
         if worst <= 0.01:
             return weight
         weight[page] += worst / 2
         weight[other] -= worst / 2
-        if done > ROUNDS / 2:
-            wrong[f"docs/{page}.md: {words!r} finds {other}"] += 1
-    sys.exit("these contradict each other:\n" + "\n".join(wrong))
+    sys.exit("these contradict each other:\n" + "\n".join(circle(known)))
+
+
+def circle(known: list[tuple[str, str, str, float]]) -> Iterator[str]:
+    """Searches of which each puts its page above the next, and the last above the first."""
+    weight = dict.fromkeys(PAGES, 0.0)
+    above: dict[str, tuple[str, str]] = {}
+    page = ""
+    for _ in PAGES:
+        for words, of, other, ahead in known:
+            if (least := weight[other] + ahead + MARGIN) > weight[of] + 0.01:
+                weight[of], above[of], page = least, (other, words), of
+    for _ in PAGES:  # from anywhere into the circle
+        page = above[page][0]
+    first = page
+    while True:
+        other, words = above[page]
+        yield f"docs/{page}.md: {words!r}, found above {other}"
+        if (page := other) == first:
+            return
 
 
 def write(page: str, boost: float) -> None:
