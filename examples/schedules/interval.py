@@ -15,14 +15,13 @@ def refresh_prices(how: str) -> None:
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     scheduler = app.state.scheduler = AsyncIOScheduler(timezone=UTC)
+    at_three, now = datetime(2026, 1, 1, 3, tzinfo=UTC), datetime.now(UTC)
     for how, when in {
         "from the start": {},
-        "from a date": {"start_date": datetime(2026, 1, 1, 3, tzinfo=UTC)},
-        "at once": {"next_run_time": datetime.now(UTC)},
+        "from a date": {"start_date": at_three},
+        "at once": {"next_run_time": now},
     }.items():
-        scheduler.add_job(
-            refresh_prices, "interval", hours=24, args=[how], id=how, **when
-        )
+        scheduler.add_job(refresh_prices, "interval", [how], id=how, hours=24, **when)
     scheduler.start()
     yield
     scheduler.shutdown()
