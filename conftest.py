@@ -41,14 +41,14 @@ def pytest_collection_modifyitems(config, items):
         if item.path.suffix == ".md" or "site" in item.fixturenames:
             item.add_marker(pytest.mark.slow)
 
+    one_page = config.getoption("--page")
+
     def place(item):
         scope = scope_of(item.nodeid)
         builds = one_page and scope.endswith("/site")
         waits = one_page and "site" in item.fixturenames
         first = builds or item.get_closest_marker("long")
         return not first, waits, crc32(scope.encode())
-
-    one_page = config.getoption("--page")
 
     if hasattr(config, "workerinput"):  # and not where a test of a worker starts pytest
         items.sort(key=place)

@@ -10,6 +10,9 @@ import httpx
 from recording.model import Exchange, Request
 from recording.watching import NUMBER
 
+PATIENCE = 30.0
+"""Seconds that a client waits by itself; httpx would wait five."""
+
 
 @cache
 def certificates() -> ssl.SSLContext:
@@ -19,7 +22,7 @@ def certificates() -> ssl.SSLContext:
 
 def new_client(**options: Any) -> httpx.Client:
     """A client with connections of its own, and more patience than httpx has by itself."""
-    return httpx.Client(verify=certificates(), **{"timeout": 30, **options})
+    return httpx.Client(verify=certificates(), **{"timeout": PATIENCE, **options})
 
 
 client = new_client(limits=httpx.Limits(max_keepalive_connections=0))
@@ -38,7 +41,7 @@ def exchange(client: httpx.Client, number: int, request: Request) -> Exchange:
             files=files,
             content=request.body or None,
             headers=[*request.headers, (NUMBER, str(number))],
-            timeout=httpx.Timeout(30, read=request.gives_up or 30),
+            timeout=httpx.Timeout(PATIENCE, read=request.gives_up or PATIENCE),
         ) as response:
             seen.status = response.status_code
             time.sleep(request.pause)

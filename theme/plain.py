@@ -1,8 +1,8 @@
 """A page as plain Markdown: what its fences name is filled in, what only HTML can show is told.
 
-A file is shown whole the first time, then in part, a change as a diff, a figure in words, a claim with the name of the test
-that holds it; a terminal session stays as it is. What comes out has no HTML and needs nothing of
-this project to be read.
+A file is shown whole the first time, then in part, a change as a diff, a figure in words, a
+claim with the name of the test that holds it; a terminal session stays as it is. What comes
+out has no HTML and needs nothing of this project to be read.
 """
 
 import difflib
@@ -92,18 +92,20 @@ def _moved(page: str, link: str) -> str:
 def _example(text: str, shown: set[str]) -> str:
     """The file, or what the fence names of it if the page has shown the file."""
     path, source, lines = example.parts(text)
-    names = ", ".join(f"`{name.strip()}`" for name in text.partition(":")[2].split(","))
-    head = f'{language_of(path)} title="examples/{path}"'
     if path not in shown:
         shown.add(path)
-        told = f"*{names} of this file:*\n\n" if ":" in text else ""
-        return told + _block(head, source)
+        names = [f"`{name.strip()}`" for name in text.partition(":")[2].split(",")]
+        told = f"*{', '.join(names)} of this file:*\n\n" if ":" in text else ""
+        return told + _file(path, source)
     kept = [
         line if number in lines else "…\n"
         for number, line in enumerate(source.splitlines(keepends=True), 1)
     ]
-    code = re.sub(r"(…\n)+", "…\n", "".join(kept))
-    return _block(head, code)
+    return _file(path, re.sub(r"(…\n)+", "…\n", "".join(kept)))
+
+
+def _file(path: str, source: str) -> str:
+    return _block(f'{language_of(path)} title="examples/{path}"', source)
 
 
 def _change(text: str) -> str:
@@ -130,7 +132,8 @@ def _timeline(name: str) -> str:
 
 
 def _playground(name: str) -> str:
-    return _example(f"{recorded(Recording, name).scene.example}.py", set())
+    path, source, _ = example.parts(f"{recorded(Recording, name).scene.example}.py")
+    return _file(path, source)
 
 
 def _chart(name: str) -> str:

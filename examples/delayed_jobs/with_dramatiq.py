@@ -28,8 +28,11 @@ change("create table if not exists reminders (id integer primary key, status tex
 
 @dramatiq.actor
 def remind(order_id: int) -> None:
-    sends = "update reminders set status = 'sending' where id = ? and status = ?"
-    if any(change(sends, order_id, status) for status in ("waiting", "sending")):
+    sends = """
+        update reminders set status = 'sending'
+        where id = ? and status in ('waiting', 'sending')
+    """
+    if change(sends, order_id):
         print(f"remind: order {order_id}", flush=True)  # stands in for a mail
         change("update reminders set status = 'sent' where id = ?", order_id)
     else:

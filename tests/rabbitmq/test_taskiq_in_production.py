@@ -1,6 +1,7 @@
 """The statements of docs/taskiq-in-production.md about jobs that block."""
 
 import re
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,15 @@ from tests.services import settings_of
 
 pytestmark = pytest.mark.slow
 
-BLOCKING = "examples.taskiq_in_production.blocking:app"
+MODULE = "examples.taskiq_in_production.blocking"
+BLOCKING = f"{MODULE}:app"
+
+
+def a_worker(
+    env: dict[str, str], module: str, *options: str
+) -> AbstractContextManager[Server]:
+    """A worker of one process."""
+    return start_worker(needs_of(BLOCKING), module, env, "--workers", "1", *options)
 
 
 def post(app: Server, path: str) -> None:
@@ -24,9 +33,7 @@ def test_an_async_def_job_that_blocks_holds_up_all_jobs_of_its_process(tmp_path:
     env = settings_of(BLOCKING, tmp_path)
     with (
         serve(BLOCKING, env=env) as app,
-        start_worker(
-            needs_of(BLOCKING), BLOCKING[:-4], env, "--workers", "1"
-        ) as worker,
+        a_worker(env, MODULE) as worker,
     ):
         post(app, "/labels-on-the-loop/1")
         worker.wait_for("label 1: started in MainThread")
@@ -48,9 +55,7 @@ def test_a_def_job_runs_in_a_pool_of_the_worker(
     env = changed(env, tmp_path, BLOCKING, {"time.sleep(2)": "time.sleep(60)"})
     with (
         serve("changed:app", env=env) as app,
-        start_worker(
-            needs_of(BLOCKING), "changed", env, "--workers", "1", *options
-        ) as worker,
+        a_worker(env, "changed", *options) as worker,
     ):
         post(app, "/labels/1")
         worker.wait_for(f"label 1: started in {thread}")
@@ -62,10 +67,10 @@ def test_a_def_job_runs_in_a_pool_of_the_worker(
 def test_def_jobs_wait_for_a_thread_of_the_pool(tmp_path: Path):
     """With `--max-threadpool-threads 1` the second `def` job begins when the first is done."""
     env = settings_of(BLOCKING, tmp_path)
-    options = ("--workers", "1", "--max-threadpool-threads", "1")
+    options = ("--max-threadpool-threads", "1")
     with (
         serve(BLOCKING, env=env) as app,
-        start_worker(needs_of(BLOCKING), BLOCKING[:-4], env, *options) as worker,
+        a_worker(env, MODULE, *options) as worker,
     ):
         post(app, "/labels/1")
         post(app, "/labels/2")
