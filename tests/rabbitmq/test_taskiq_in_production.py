@@ -13,8 +13,8 @@ from tests.services import settings_of
 
 pytestmark = pytest.mark.slow
 
-MODULE = "examples.taskiq_in_production.blocking"
-BLOCKING = f"{MODULE}:app"
+BLOCKING = "examples.taskiq_in_production.blocking:app"
+MODULE = BLOCKING.removesuffix(":app")
 
 
 def a_worker(
