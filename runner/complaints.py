@@ -14,6 +14,8 @@ _ERROR = re.compile(
     r"(?:.*[\s\[])?(?:ERROR|CRITICAL)\b(?!=)"
 )
 _TRACEBACK = re.compile(r"\s*(?:\S+:\s+)?Traceback \(most recent call last\):")
+_GROUP = re.compile(r"[\s|]*\+ Exception Group Traceback \(most recent call last\):")
+_END_OF_GROUP = re.compile(r"[\s|]*\+-+$")
 _HEADING = re.compile(r"(?!INFO|DEBUG|\s|$)")
 _CHAINED = re.compile(r"During handling of|The above exception was")
 _MOST = 8
@@ -47,7 +49,7 @@ def _end(lines: Sequence[str], number: int) -> int | None:
     if lines[number].startswith("["):  # as Celery and Dramatiq log, for many lines
         ends = (n for n in range(number + 1, len(lines)) if lines[n].startswith("["))
         return next(ends, len(lines))
-    in_a_traceback = bool(_TRACEBACK.match(lines[number]))
+    in_a_traceback, in_a_group = bool(_TRACEBACK.match(lines[number])), False
     number += 1
     while number < len(lines):
         line = lines[number]
@@ -67,5 +69,9 @@ def _end(lines: Sequence[str], number: int) -> int | None:
             if chained is None:
                 return number
             number = chained + 1
+        elif _GROUP.match(line):
+            in_a_group = True
+        elif in_a_group:
+            in_a_group = not _END_OF_GROUP.match(line)
         number += 1
-    return None if in_a_traceback else number
+    return None if in_a_traceback or in_a_group else number

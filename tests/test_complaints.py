@@ -27,6 +27,19 @@ sqlalchemy.exc.OperationalError: (sqlite3.OperationalError) database is locked
 INFO:     Shutting down"""
 
 
+GROUP = """\
+ERROR:    Exception in ASGI application
+  + Exception Group Traceback (most recent call last):
+  |   File "main.py", line 1, in first
+  | ExceptionGroup: unhandled errors in a TaskGroup (1 sub-exception)
+  +-+---------------- 1 ----------------
+    | Traceback (most recent call last):
+    |   File "main.py", line 2, in second
+    | anyio.BrokenResourceError
+    +------------------------------------
+INFO:     Shutting down"""
+
+
 @pytest.mark.parametrize(
     ("script", "told"),
     [
@@ -73,6 +86,13 @@ def test_a_traceback_that_a_kill_cut_off_is_none():
     lines = CHAINED.splitlines()
     assert list(complaints(lines[:3])) == []
     assert list(complaints(lines[:9])) == []
+
+
+def test_neither_is_that_of_a_group_before_its_last_line():
+    lines = GROUP.splitlines()
+    assert list(complaints(lines)) == list(complaints(lines[:9])) == [range(9)]
+    for end in range(2, 9):
+        assert list(complaints(lines[:end])) == []
 
 
 @pytest.mark.parametrize("kind", ["RuntimeWarning", "ResourceWarning"])

@@ -7,7 +7,8 @@ import pytest
 
 from runner import client, new_client, serve
 from runner.process import ROOT
-from tests.terminal import positions
+from tests.copying import changed
+from tests.terminal import positions, stop_and_read
 
 
 def test_a_blocking_call_in_an_async_def_task_stops_every_other_request():
@@ -131,6 +132,21 @@ def test_a_timeout_ends_the_wait_for_a_thread_and_not_the_thread():
             server, "build_report_in_time: given up", "build_report: done"
         )
     assert given_up < done
+
+
+def test_a_timeout_that_leaves_a_task_skips_the_tasks_after_it(tmp_path):
+    """Without its `except`, the first task ends with `TimeoutError`, and the second never begins."""
+    target = "examples.def_or_async.time_limit:app"
+    caught = 'except TimeoutError:\n        print("fetch_rates'
+    env = changed(
+        {}, tmp_path, target, {caught: 'finally:\n        print("fetch_rates'}
+    )
+    with serve("changed:app", env=env) as server:
+        client.post(f"{server.url}/task")
+        server.wait_for("fetch_rates: given up")
+        server.wait_for("^TimeoutError")
+        printed = stop_and_read(server, "build_report")
+    assert printed == []
 
 
 def test_a_type_checker_finds_both_mistakes(tmp_path):

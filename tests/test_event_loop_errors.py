@@ -4,6 +4,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from signal import SIGINT
 
 import pytest
 
@@ -311,3 +312,29 @@ def test_under_a_server_the_client_of_the_lifespan_serves_all_and_is_closed():
             said = server.transcript()
     assert "Error" not in said
     assert "Warning" not in said
+
+
+POOLS = "examples.event_loop_errors.pool_is_gone:app"
+
+
+def test_a_pool_that_its_with_has_shut_down_takes_no_task():
+    """The task of a pool that is shut down with the endpoint fails. With the pool of the lifespan it runs."""
+    with serve(POOLS) as server:
+        client.post(f"{server.url}/pool-of-the-endpoint")
+        server.wait_for("RuntimeError: cannot schedule new futures after shutdown")
+        client.post(f"{server.url}/pool-of-the-lifespan")
+        server.wait_for("convert_prices: done")
+
+
+def test_a_thread_that_goes_on_meets_the_interpreters_shutdown():
+    """After Ctrl+C the server has ended, and a thread of its own goes on until it hands something to a pool: `cannot schedule new futures after shutdown`, or `after interpreter shutdown`."""
+    with serve(POOLS) as server:
+        client.post(f"{server.url}/thread")
+        server.wait_for("convert_prices: done")
+        server.stop(SIGINT)
+        order = positions(
+            server,
+            "Finished server process",
+            "RuntimeError: cannot schedule new futures after ",
+        )
+    assert order == sorted(order)

@@ -12,7 +12,7 @@ from signal import SIGCONT, SIGKILL, SIGTERM
 import pytest
 
 from runner import Server, client, serve
-from runner.process import PATIENCE, Line, freeze
+from runner.process import PATIENCE, PYTHON, Line, freeze, start
 from tests.on_lambda import NO_LOOP, deployed
 from tests.terminal import positions
 
@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow
 
 MANGUM = "examples.serverless.behind_mangum.handler"
 WITHOUT_LIFESPAN = "examples.serverless.behind_mangum.without_lifespan"
+AZURE = "examples.serverless.behind_azure:app"
 ANSWERS_FIRST = "examples.serverless.answers_first:app"
 SPANS = "examples.serverless.spans_sent:app"
 QUEUE = "examples.serverless.called_by_a_queue:app"
@@ -113,6 +114,40 @@ def test_it_goes_on_in_the_next_event():
     assert order == sorted(order)
     assert numbers(pages)[0] == 1
     assert len(pages) < 30
+
+
+def ordered_on_azure(*items: str) -> list[str]:
+    """What an app prints that Azure's worker calls with an order for each, in a new process."""
+    paths = [f"/orders/{item}" for item in items]
+    function_app = AZURE.replace(":app", ":function_app")
+    command = (*PYTHON, "tests.on_azure", function_app, *paths)
+    with start(command, ready=f"{paths[-1]}: ") as process:
+        process.expect("Failed ASGI shutdown")  # it is cancelled: nobody ends it
+        process.wait()
+        return [line.text for line in process.lines]
+
+
+def test_on_azure_the_client_waits_for_the_task():
+    """The answer comes after the task."""
+    printed = ordered_on_azure("tea")
+    assert printed.index("send_receipt: tea done") < printed.index("/orders/tea: 202")
+
+
+def test_on_azure_a_task_that_fails_takes_the_answer_with_it():
+    """A task that raises is a function that failed: the platform gets the exception in place of the `202`. Under uvicorn the same request has its `202`."""
+    failed = "ConnectionError('the mail server refused the connection')"
+    assert f"/orders/coffee: {failed}" in ordered_on_azure("coffee")
+    with serve(AZURE) as server:
+        assert client.post(f"{server.url}/orders/coffee").status_code == 202
+        server.wait_for("^ConnectionError: the mail server refused")
+
+
+def test_on_azure_the_lifespan_begins_with_the_first_request():
+    """The lifespan begins with the first request, once in a process."""
+    printed = ordered_on_azure("tea", "tea")
+    assert printed.count("/orders/tea: 202") == 2
+    assert printed[0] == "lifespan: begins"
+    assert printed.count("lifespan: begins") == 1
 
 
 def longest_gap(begin: float, lines: list[Line]) -> float:

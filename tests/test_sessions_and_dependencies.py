@@ -86,6 +86,23 @@ def test_with_scope_function_the_task_finds_the_row(database):
     assert printed == ["session: committed", "send_receipt: found True"]
 
 
+@pytest.mark.parametrize(
+    ("path", "status", "sent"), [("accounts", 200, 2), ("committed-accounts", 500, 1)]
+)
+def test_a_commit_that_fails_after_the_task_has_sent_its_mail(
+    path: str, status: int, sent: int
+):
+    """A second account of the same name fails at its commit. By default the client has its `200` by then, and the mail is sent. With `scope="function"` it is a 500, and no mail."""
+    target = "examples.sessions_and_dependencies.mail_before_commit:app"
+    with serve(target) as server:
+        assert client.post(f"{server.url}/{path}/ada").status_code == 200
+        second = client.post(f"{server.url}/{path}/ada")
+        server.wait_for("IntegrityError")
+        printed = stop_and_read(server, "send_welcome")
+    assert second.status_code == status
+    assert printed == ["send_welcome: sent to ada"] * sent
+
+
 def test_the_session_of_a_request_keeps_its_connection_during_the_tasks(database):
     """While the tasks of two requests run, their sessions hold both connections of the pool, and a third request is a 500."""
     target = "examples.sessions_and_dependencies.pool_exhausted:app"

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from fastapi.testclient import TestClient
+from uvicorn.importer import import_from_string
 
 from runner import Server, client, new_client, serve
 from tests.copying import changed
@@ -175,7 +177,15 @@ def test_with_a_limit_of_a_hundred_all_fifty_run():
     """With the limit at 100, all fifty are at work."""
     with serve("examples.thread_pool.raised_limit:app") as server:
         threads = fifty_thumbnails(server)
-    assert threads == {"at_work": 50, "waiting": 0}
+    assert threads == {"limit": 100, "at_work": 50, "waiting": 0}
+
+
+def test_the_limit_belongs_to_an_event_loop():
+    """`TestClient` without `with` has a loop of its own for each request, and a limit of 40 in it. In `with` the lifespan has raised it."""
+    app = import_from_string("examples.thread_pool.raised_limit:app")
+    with TestClient(app) as with_lifespan:
+        assert with_lifespan.get("/threads").json()["limit"] == 100
+    assert TestClient(app).get("/threads").json()["limit"] == 40
 
 
 @pytest.mark.slow

@@ -57,8 +57,9 @@ def run_with(page: str) -> str:
     asked = packages_of_examples() | apart.keys()
     told = [f"Python {run.programs['Python']}"]
     for name in [*ALWAYS, *sorted(imported_by(files) & asked - {*ALWAYS})]:
-        versions = sorted(apart.get(name) or {run.packages[name]})
-        told.append(f"{name} {' and '.join(versions)}")
+        versions = apart.get(name) or {run.packages.get(name, "")}
+        if versions != {""}:  # an example is newer than that run
+            told.append(f"{name} {' and '.join(sorted(versions))}")
     return f"Run on {run.day} with {', '.join(told)}."
 
 

@@ -30,4 +30,8 @@ async def create_thumbnail(background_tasks: BackgroundTasks) -> dict[str, str]:
 @app.get("/threads")
 async def read_threads() -> dict[str, int]:
     pool = current_default_thread_limiter().statistics()
-    return {"at_work": pool.borrowed_tokens, "waiting": pool.tasks_waiting}
+    return {
+        "limit": int(pool.total_tokens),
+        "at_work": pool.borrowed_tokens,
+        "waiting": pool.tasks_waiting,
+    }

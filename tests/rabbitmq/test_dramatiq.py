@@ -13,6 +13,7 @@ from runner.services import Service
 from tests.copying import changed
 from tests.orders import place
 from tests.services import settings_of
+from tests.terminal import positions
 
 pytestmark = [pytest.mark.slow, pytest.mark.queues]
 
@@ -110,3 +111,14 @@ def test_a_job_that_is_longer_than_its_time_limit_is_ended(tmp_path: Path):
         worker.wait_for("TimeLimitExceeded")
         worker.wait_for("order 2 started", nth=2)
         assert "order 2 done" not in worker.transcript()
+
+
+def test_a_worker_in_the_app_ends_with_its_jobs(tmp_path: Path):
+    """The app runs the job itself. Asked to stop, it runs the job to its end, within the limit of `worker.stop`, before the lifespan ends."""
+    target = "examples.dramatiq.worker_in_the_app:app"
+    with serve(target, env=settings_of(target, tmp_path)) as app:
+        assert client.post(f"{app.url}/orders/1").status_code == 202
+        app.wait_for("order 1 started")
+        app.stop()
+        order = positions(app, "Shutting down", "order 1 done", "lifespan: ended")
+    assert order == sorted(order)

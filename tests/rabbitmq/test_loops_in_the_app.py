@@ -119,6 +119,36 @@ def test_with_two_workers_one_has_the_loop_until_it_dies(tmp_path: Path):
     assert second.text != first.text
 
 
+REPEATED = "examples.loops_in_the_app.repeated:app"
+NOT_AGAIN = "asyncio.iscoroutinefunction"
+"""What fastapi-utils 0.8 asks, and Python 3.14 deprecates."""
+
+
+def test_repeat_every_is_silent_about_a_round_that_fails():
+    """Each round of `refresh_prices` fails: the next one comes, and the terminal shows no exception. Those of `refresh_stock` are reported by `on_exception`."""
+    with serve(REPEATED) as server:
+        server.expect(NOT_AGAIN)
+        server.wait_for("prices: a round", nth=3)
+        server.wait_for("ConnectionError: the warehouse did not answer")
+        assert "the shop did not answer" not in server.transcript()
+
+
+@pytest.mark.parametrize("sent", [SIGTERM, SIGINT])
+def test_repeat_every_is_not_ended_by_the_lifespan(sent: Signals):
+    """A round that runs when the server is asked to stop is still there when the lifespan closes what it uses. Ctrl+C cancels it after that; `SIGTERM` ends it without a word."""
+    with serve(REPEATED) as server:
+        server.expect(NOT_AGAIN)
+        server.wait_for("ConnectionError: the warehouse did not answer")
+        server.stop(sent)
+        printed = server.transcript()
+    if sent is SIGINT:
+        closed = printed.index("lifespan: closes what the rounds use")
+        assert closed < printed.index("rates: cancelled")
+    else:
+        assert "lifespan: closes what the rounds use" in printed
+        assert "rates: cancelled" not in printed
+
+
 CONSUMER = "examples.loops_in_the_app.consumer:app"
 
 

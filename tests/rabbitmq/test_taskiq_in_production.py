@@ -77,3 +77,34 @@ def test_def_jobs_wait_for_a_thread_of_the_pool(tmp_path: Path):
         worker.wait_for("label .: done", nth=2)
         said = re.findall(r"label .: (\w+)", worker.transcript())
     assert said == ["started", "done"] * 2
+
+
+IN_THE_APP = "examples.taskiq_in_production.worker_in_the_app:app"
+
+
+def test_a_job_that_a_stop_of_the_app_cuts_off_comes_again(tmp_path: Path):
+    """The app runs the job on its event loop, beside requests. Stopped, it cancels the job, and the next app begins it again."""
+    env = settings_of(IN_THE_APP, tmp_path)
+    with serve(IN_THE_APP, env=env) as app:
+        post(app, "/orders/1")
+        app.wait_for("order 1 started")
+        assert client.get(f"{app.url}/openapi.json").status_code == 200
+        app.stop()
+        printed = app.transcript()
+        assert "lifespan: ended" in printed
+        assert "order 1 done" not in printed
+    with serve(IN_THE_APP, env=env) as app:
+        app.wait_for("order 1 done")
+
+
+def test_a_worker_in_the_app_wants_is_worker_process_before_startup(tmp_path: Path):
+    """Without that line no job is run: it fails to listen again and again, at once, and fills the log. The app starts and says `202`."""
+    line = "    broker.is_worker_process = True  # or it would connect to send only\n"
+    env = settings_of(IN_THE_APP, tmp_path)
+    env = changed(env, tmp_path, IN_THE_APP, {line: ""})
+    with serve("changed:app", env=env) as app:
+        app.expect("NoStartupError|Exception found while listening")
+        post(app, "/orders/1")
+        app.wait_for("Call startup before starting listening", nth=3)
+        app.kill()
+        assert "send_receipt" not in app.transcript()
