@@ -29,7 +29,11 @@ from workshop.pages import DOCS, claims_of, examples_of, front_matter, target_of
 ALWAYS = ("fastapi", "starlette", "uvicorn")
 """What every example runs on."""
 
-OTHERWISE = {"PIL": "pillow", "opentelemetry": "opentelemetry-sdk"}
+OTHERWISE = {
+    "PIL": "pillow",
+    "azure": "azure-functions",
+    "opentelemetry": "opentelemetry-sdk",
+}
 """Packages that have another name than what is imported."""
 
 _SCRIPT = re.compile(r"<script(?![^>]*\b(?:src|type)=)[^>]*>(.*?)</script>", re.DOTALL)
