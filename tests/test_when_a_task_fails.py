@@ -1,16 +1,19 @@
 """The statements of docs/when-a-task-fails.md."""
 
+import asyncio
 import gzip
 import json
 import queue
 import re
 import threading
 from contextlib import suppress
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
 import pytest
+from uvicorn.importer import import_from_string
 
 from runner import Server, client, new_client, serve
 from tests.copying import changed
@@ -114,6 +117,22 @@ def test_a_wrapper_that_logs_keeps_the_connection():
         assert not any("Exception in ASGI" in text for text in texts(server))
         first, second = connections(server)
     assert first == second
+
+
+def test_the_wrapper_takes_all_that_add_task_takes(caplog: pytest.LogCaptureFixture):
+    """It runs a `functools.partial` too, and an object with an `async` `__call__`, and logs their failure."""
+
+    class Sender:
+        async def __call__(self, order: int) -> None:
+            raise ConnectionError(f"refused {order}")
+
+    logged = import_from_string("examples.when_a_task_fails.never_raises:logged")
+    asyncio.run(logged(Sender(), 1))
+    asyncio.run(logged(partial(divmod, 7), 0))
+    assert [record.exc_info[0] for record in caplog.records] == [
+        ConnectionError,
+        ZeroDivisionError,
+    ]
 
 
 def test_without_the_wrapper_the_connection_is_gone():

@@ -16,7 +16,8 @@ def log_failure(task: Callable[P, None], *args: P.args, **kwargs: P.kwargs) -> N
     try:
         task(*args, **kwargs)
     except Exception:
-        logger.exception("background task %s failed", task.__name__)
+        name = getattr(task, "__name__", task)  # a partial has none
+        logger.exception("background task %s failed", name)
 
 
 def send_welcome_email(email: str) -> None:

@@ -3,11 +3,10 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
-from inspect import iscoroutinefunction
 from typing import Annotated, ParamSpec
 
 from fastapi import BackgroundTasks, FastAPI, Path
-from fastapi.concurrency import run_in_threadpool
+from starlette.background import BackgroundTask
 
 app = FastAPI()
 P = ParamSpec("P")
@@ -18,13 +17,10 @@ longest: defaultdict[str, float] = defaultdict(float)
 async def timed(
     task: Callable[P, Awaitable[None] | None], *args: P.args, **kwargs: P.kwargs
 ) -> None:
-    name, begin = task.__name__, time.monotonic()
+    name, begin = getattr(task, "__name__", repr(task)), time.monotonic()
     running[name] += 1
     try:
-        if iscoroutinefunction(task):
-            await task(*args, **kwargs)
-        else:
-            await run_in_threadpool(task, *args, **kwargs)
+        await BackgroundTask(task, *args, **kwargs)()  # as add_task would run it
     finally:
         running[name] -= 1
         longest[name] = max(longest[name], time.monotonic() - begin)

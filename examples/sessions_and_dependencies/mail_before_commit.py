@@ -47,7 +47,7 @@ def create_account(
     return {"message": f"Welcome, {name}"}
 
 
-@app.post("/committed-accounts/{name}")
+@app.post("/committed-accounts/{name}", responses={500: {}})
 def create_committed_account(
     name: str,
     session: Annotated[Session, Depends(open_session, scope="function")],
