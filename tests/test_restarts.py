@@ -14,6 +14,9 @@ from signal import SIGINT, SIGKILL, SIGTERM, Signals
 
 import httpx
 import pytest
+from fastapi.testclient import TestClient
+from gunicorn.config import Config
+from uvicorn.importer import import_from_string
 
 from runner import Server, ServerError, client, serve
 from runner.process import PYTHON, ROOT, free_port, start
@@ -24,11 +27,11 @@ TARGET = "examples.restarts.what_is_left:app"
 HALTED = "Shutting down|Waiting for application shutdown"
 
 
-def reload_of(folder: Path) -> AbstractContextManager[Server]:
+def reload_of(folder: Path, *options: str) -> AbstractContextManager[Server]:
     """Run ``uvicorn --reload`` on a copy that may be changed."""
     shutil.copy(ROOT / "examples/restarts/what_is_left.py", folder / "main.py")
     command = [sys.executable, "-m", "uvicorn", "main:app", "--reload", "--port", "0"]
-    return start(command, cwd=folder)
+    return start([*command, *options], cwd=folder)
 
 
 def gunicorn(*options: str) -> AbstractContextManager[Server]:
@@ -198,6 +201,17 @@ def test_a_task_that_is_told_ends_where_it_is(sent: Signals):
     assert told < printed.index("Application shutdown complete")
 
 
+def test_gunicorn_has_a_limit_of_thirty_seconds():
+    """gunicorn always has a limit: 30 seconds, unless `--graceful-timeout` says otherwise."""
+    assert Config().graceful_timeout == 30
+
+
+def test_in_a_test_there_is_nobody_to_tell():
+    """In a `TestClient`, where no server listens for signals, the lifespan begins as well."""
+    with TestClient(import_from_string("examples.restarts.told:app")) as app:
+        assert app.get("/openapi.json").status_code == 200
+
+
 def test_the_port_is_closed_while_tasks_still_run():
     """After `SIGTERM` the port is closed at once, while the task still runs: whoever connects then is refused."""
     with serve(TARGET) as server:
@@ -230,6 +244,29 @@ def test_reload_waits_for_the_task_and_nobody_answers_meanwhile(tmp_path: Path):
         )
     assert answer.status_code == 200
     assert started < done < answered
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [(), ("--timeout-graceful-shutdown", "1")])
+def test_a_reload_waits_for_the_tasks_unless_it_has_a_limit(
+    limit: tuple[str, ...], tmp_path: Path
+):
+    """With `--reload` a changed file starts no new server while a task runs: the old one says `Waiting for background tasks to complete. (CTRL+C to force quit)`. With `--timeout-graceful-shutdown 1` it cancels the task, and the new one starts."""
+    with reload_of(tmp_path, *limit) as server:
+        server.expect("timeout graceful shutdown exceeded")
+        client.post(f"{server.url}/async-def/{60 if limit else 5}")
+        server.wait_for("work: started")
+        change_the_file(server, tmp_path)
+        waits, ended, started = (
+            server.wait_for(text, nth=nth).time
+            for text, nth in (
+                (r"Waiting for background tasks to complete\. \(CTRL\+C to force", 1),
+                ("work: ended", 1),
+                ("Application startup complete", 2),
+            )
+        )
+        assert waits <= ended <= started
+        assert ("work: done" in server.transcript()) == (not limit)
 
 
 @pytest.mark.slow

@@ -14,7 +14,8 @@ from runner import Server, client, serve
 from runner.needs import NEEDS, start_worker
 from runner.process import PYTHON, start
 from runner.services import Service
-from tests.orders import answers_without, place, state
+from tests.copying import changed
+from tests.orders import answers_without, ask_until, place, state
 from tests.services import running, settings_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.queues]
@@ -47,6 +48,28 @@ def test_a_job_that_fails_is_tried_three_times(app: Server, settings: dict[str, 
     end = state(app, job)
     assert end["status"] == "failed"
     assert "refused the connection" in str(end["error"])
+
+
+def test_a_job_has_180_seconds_unless_it_is_given_more(
+    app: Server, settings: dict[str, str], tmp_path: Path
+):
+    """A job is ended after 180 seconds with `JobTimeoutException`, or after the `job_timeout` that it is enqueued with, here one second. To RQ it has failed, and is tried again if it may be."""
+    job = place(app, 1).json()["job"]
+    assert redis_cli("hget", f"rq:job:{job}", "timeout") == "180\n"
+    limited = {
+        "retry=retry)": "retry=retry, job_timeout=1)",
+        "time.sleep(1 if": "time.sleep(60 if",
+    }
+    env = changed(settings, tmp_path, APP, limited)
+    with (
+        serve("changed:app", env=env) as another,
+        start_worker(NEEDS["rq"], "changed", env) as worker,
+    ):
+        worker.expect("JobTimeoutException")
+        job = place(another, 2, "slow").json()["job"]
+        worker.wait_for("order 2 started", nth=3)
+        ask_until(lambda: state(another, job)["status"], lambda s: s == "failed", 30)
+        assert "JobTimeoutException" in str(state(another, job)["error"])
 
 
 @pytest.mark.long

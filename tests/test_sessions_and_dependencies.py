@@ -1,8 +1,12 @@
 """The statements of docs/sessions-and-dependencies.md."""
 
+from pathlib import Path
+
 import pytest
 
 from runner import client, serve
+from runner.process import PYTHON, start
+from tests.copying import changed
 from tests.load import post_at_once
 from tests.older import serve_with_fastapi
 from tests.terminal import stop_and_read
@@ -84,6 +88,29 @@ def test_with_scope_function_the_task_finds_the_row(database):
         client.post(f"{server.url}/orders")
         printed = stop_and_read(server, "send_receipt", "session")
     assert printed == ["session: committed", "send_receipt: found True"]
+
+
+SCOPES = "examples.sessions_and_dependencies.two_scopes:app"
+
+
+def test_with_the_scope_and_without_it_are_two_sessions():
+    """Of three that ask for a session in one request, two name the scope: they share one, and the third has another, with a connection of its own."""
+    with serve(SCOPES) as server:
+        assert client.get(f"{server.url}/sessions").json() == 2
+
+
+def test_a_dependency_with_yield_that_uses_the_session_needs_the_scope_too(
+    tmp_path: Path,
+):
+    """A dependency with `yield` and without the scope that asks for such a session is refused when the app is loaded: `DependencyScopeError`."""
+    generator = {
+        "session_of_cart(session: CurrentSession) -> Session:\n    return": "session_of_cart(session: CurrentSession) -> Iterator[Session]:\n    yield"
+    }
+    env = changed({}, tmp_path, SCOPES, generator)
+    command = (*PYTHON, "uvicorn", "changed:app", "--port", "0")
+    with start(command, env=env, ready=None) as server:
+        server.wait_for("DependencyScopeError: .*session_of_cart.* has a scope of")
+        assert server.wait() != 0
 
 
 @pytest.mark.parametrize(

@@ -12,25 +12,45 @@ from fastapi import FastAPI, Path, Query
 
 BROKER = os.environ.get("BROKER", "redis://127.0.0.1:6379")
 DATABASE = os.environ.get("DATABASE", "shop.db")
+LEASE = float(os.environ.get("LEASE", "60"))  # seconds that one mail may take
 queue = Celery("shop", broker=BROKER)
 
 
 @contextmanager
 def transaction() -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(DATABASE, timeout=60)) as db, db:
-        db.execute("create table if not exists reminders (customer int, due real)")
+        columns = "number integer primary key, customer int, due real"
+        db.execute(f"create table if not exists reminders ({columns})")
         yield db
+
+
+TAKE = """update reminders set due = :again where number =
+    (select number from reminders where due <= :now order by due limit 1)
+    returning number, customer"""
+
+
+def take() -> tuple[int, int] | None:
+    now = time.time()
+    with transaction() as db:
+        due = db.execute(TAKE, {"now": now, "again": now + LEASE})
+        reminder: tuple[int, int] | None = due.fetchone()
+    return reminder
 
 
 @queue.task
 def send_due() -> None:
-    with transaction() as db:
-        due = "delete from reminders where due <= ? returning customer"
-        for (customer,) in db.execute(due, [time.time()]).fetchall():
-            print(f"send_due: customer {customer}", flush=True)
+    while reminder := take():
+        number, customer = reminder
+        print(f"send_due: customer {customer}", flush=True)  # a mail, in no transaction
+        with transaction() as db:
+            db.execute("delete from reminders where number = ?", [number])
 
 
-each_second = {"task": send_due.name, "schedule": 1.0}
+each_second = {
+    "task": send_due.name,
+    "schedule": 1.0,
+    "options": {"expires": 10},  # after an outage one of them is enough
+}
 queue.conf.beat_schedule = {"reminders": each_second}
 app = FastAPI()
 
@@ -42,5 +62,6 @@ def create_reminder(
 ) -> None:
     with transaction() as db:
         db.execute(
-            "insert into reminders values (?, ?)", [customer, time.time() + seconds]
+            "insert into reminders (customer, due) values (?, ?)",
+            [customer, time.time() + seconds],
         )
