@@ -130,6 +130,16 @@ def test_a_plain_request_is_cancelled_when_its_client_leaves():
     assert len(done) == 1
 
 
+def test_what_the_work_raises_leaves_the_group_as_an_exception_group(tmp_path: Path):
+    """An `HTTPException` that the work raises leaves the group as an `ExceptionGroup`, which no handler knows: the client gets a 500."""
+    target = "examples.after_the_stream.client_gone:app"
+    refuses = {'    print("ask_model: started")\n': "    raise HTTPException(404)\n"}
+    with serve("changed:app", env=changed({}, tmp_path, target, refuses)) as server:
+        answer = client.post(f"{server.url}/answers")
+        server.wait_for("ExceptionGroup: unhandled errors in a TaskGroup")
+    assert answer.status_code == 500
+
+
 def test_behind_a_middleware_is_disconnected_is_always_false():
     """Behind an `http` middleware `is_disconnected()` stays `False`: the model's call runs to its end."""
     with serve("examples.after_the_stream.client_gone:app") as server:

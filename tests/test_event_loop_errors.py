@@ -201,6 +201,14 @@ def test_a_worker_thread_has_no_current_event_loop():
         )
 
 
+def test_an_old_library_works_with_a_loop_of_the_thread():
+    """With a loop that is set for the thread, the library works in a `def` task, every time."""
+    with serve(NO_LOOP) as server:
+        for number in (1, 2):
+            client.post(f"{server.url}/old-thread-with-a-loop")
+            server.wait_for("old_call_with_a_loop: done", nth=number)
+
+
 def nested(*options: str) -> AbstractContextManager[Server]:
     """Serve the example with ``nest_asyncio``, uvloop at hand."""
     folder = ROOT / ".cache/event_loop_errors"

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import socket
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -328,6 +330,16 @@ def test_a_running_task_counts_for_limit_concurrency():
         answered = client.get(f"{server.url}/openapi.json")
     assert refused.status_code == 503
     assert answered.status_code == 200
+
+
+def test_an_idle_connection_counts_for_limit_concurrency():
+    """It counts open connections too, idle ones as well: with a limit of two, one that a client or proxy keeps open makes the next request a `503`."""
+    with uvicorn("--limit-concurrency", "2") as server:
+        url = f"{server.url}/openapi.json"
+        address = urlsplit(server.url)
+        with socket.create_connection((address.hostname, address.port)):
+            ask_until(lambda: client.get(url).status_code, lambda s: s == 503, 30)
+        ask_until(lambda: client.get(url).status_code, lambda s: s == 200, 30)
 
 
 @pytest.mark.slow

@@ -28,9 +28,10 @@ async def model() -> StreamingResponse:
 
 async def ask_model(url: str) -> AsyncIterator[str]:
     async with (
-        httpx.AsyncClient(timeout=None) as client,
+        httpx.AsyncClient(timeout=httpx.Timeout(10, read=60)) as client,  # seconds
         client.stream("GET", url) as response,
     ):
+        response.raise_for_status()  # or an error page is the answer
         async for text in response.aiter_text():
             yield text
 

@@ -32,6 +32,12 @@ def old_call_in_a_thread() -> None:
     print(f"old_call_in_a_thread: {old_library_call()}")
 
 
+def old_call_with_a_loop() -> None:
+    with asyncio.Runner() as runner:
+        runner.get_loop()  # makes a loop, and sets it for this thread
+        print(f"old_call_with_a_loop: {old_library_call()}")
+
+
 async def old_call_on_the_loop() -> None:
     print(f"old_call_on_the_loop: {old_library_call()}")
 
@@ -51,6 +57,12 @@ async def on_the_loop(tasks: BackgroundTasks) -> str:
 @app.post("/old-thread")
 async def old_in_a_thread(tasks: BackgroundTasks) -> str:
     tasks.add_task(old_call_in_a_thread)
+    return "queued"
+
+
+@app.post("/old-thread-with-a-loop")
+async def old_in_a_thread_with_a_loop(tasks: BackgroundTasks) -> str:
+    tasks.add_task(old_call_with_a_loop)
     return "queued"
 
 

@@ -1,6 +1,7 @@
-"""A consumer that blocks has a thread of its own, and an event that ends it."""
+"""A consumer that blocks has a thread, and an event that ends it."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,15 +9,21 @@ from threading import Event
 
 from fastapi import FastAPI
 
+logger = logging.getLogger(__name__)
+
 
 def poll() -> None:
-    time.sleep(0.2)  # stands in for a client that waits for messages
+    time.sleep(0.2)  # stands in for a client that waits for messages, for so long
     print("poll: a round")
 
 
 def poll_for_ever(stop: Event) -> None:
     while not stop.is_set():
-        poll()
+        try:
+            poll()
+        except Exception:
+            logger.exception("a round failed")
+            stop.wait(1)
     print("poll_for_ever: ended")
 
 

@@ -1,5 +1,6 @@
 """The statements of docs/dramatiq.md."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,44 @@ def test_a_worker_in_the_app_ends_with_its_jobs(tmp_path: Path):
         app.stop()
         order = positions(app, "Shutting down", "order 1 done", "lifespan: ended")
     assert order == sorted(order)
+
+
+ASYNC = "examples.dramatiq.async_actor:app"
+
+
+@pytest.mark.parametrize(
+    ("threads", "said"),
+    [
+        ("1", ["started", "done", "started", "done"]),
+        ("2", ["started", "started", "done", "done"]),
+    ],
+)
+def test_async_actors_share_a_loop_and_hold_a_thread_each(
+    threads: str, said: list[str], tmp_path: Path
+):
+    """With the `AsyncIO` middleware an `async def` actor runs, on the one event loop of its process. Each holds a thread of the worker meanwhile: with `--threads 1` they run one after the other."""
+    env = settings_of(ASYNC, tmp_path)
+    options = ("--processes", "1", "--threads", threads)
+    module = ASYNC.removesuffix(":app")
+    with (
+        serve(ASYNC, env=env) as app,
+        start_worker(needs_of(ASYNC), module, env, *options) as worker,
+    ):
+        for number in (1, 2):
+            assert client.post(f"{app.url}/orders/{number}").status_code == 202
+        worker.wait_for("order . done", nth=2)
+        lines = re.findall(r"order \d (\w+)(?: in (.*))?", worker.transcript())
+    assert [word for word, _ in lines] == said
+    assert len({loop for _, loop in lines if loop}) == 1
+
+
+def test_without_the_middleware_an_async_actor_fails_in_the_worker(tmp_path: Path):
+    """Without the middleware the app sends the job, and the worker fails at it: `Global event loop thread not set`."""
+    env = settings_of(ASYNC, tmp_path)
+    env = changed(env, tmp_path, ASYNC, {"broker.add_middleware(AsyncIO())\n": ""})
+    with (
+        serve("changed:app", env=env) as app,
+        start_worker(needs_of(ASYNC), "changed", env) as worker,
+    ):
+        assert client.post(f"{app.url}/orders/1").status_code == 202
+        worker.wait_for("Global event loop thread not set")

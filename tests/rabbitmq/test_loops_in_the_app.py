@@ -12,6 +12,7 @@ from runner import client, serve
 from runner.process import PYTHON, free_port, start
 from runner.proxy import proxy
 from runner.services import Service
+from tests.copying import changed
 from tests.services import in_a_thread, rabbitmq_url, settings_of
 
 pytestmark = pytest.mark.slow
@@ -74,7 +75,7 @@ def test_a_start_with_a_limit_fails_in_words():
 
 
 def test_without_a_limit_ctrl_c_does_not_end_it():
-    """Without it, even Ctrl+C and `SIGTERM` are not heard before the lifespan has reached `yield`."""
+    """Without a limit, even Ctrl+C and `SIGTERM` are not heard before the lifespan has reached `yield`."""
     target = "examples.loops_in_the_app.never_started:app"
     command = (*PYTHON, "uvicorn", target, "--port", str(free_port()))
     with start(command, ready="Waiting for application") as server:
@@ -106,12 +107,22 @@ def test_a_loop_in_a_thread_ends_with_the_server():
     assert printed.index("poll_for_ever: ended") < printed.index("shutdown complete")
 
 
+def test_a_loop_in_a_thread_survives_a_round_that_fails(tmp_path: Path):
+    """A round that raises is logged, and the next one runs."""
+    target = "examples.loops_in_the_app.in_a_thread:app"
+    fails = {'    print("poll: a round")\n': '    raise ConnectionError("gone")\n'}
+    with serve("changed:app", env=changed({}, tmp_path, target, fails)) as server:
+        server.wait_for("ConnectionError: gone", nth=2)
+
+
 def test_with_two_workers_one_has_the_loop_until_it_dies(tmp_path: Path):
     """Of two workers one has the loop. It is killed, and the other, or its successor, begins it."""
     target = "examples.loops_in_the_app.only_one:app"
-    with serve(target, "--workers", "2", env=settings_of(target, tmp_path)) as server:
-        server.wait_for("lifespan: begins", nth=2)
+    tries = {"await asyncio.sleep(0.5)": "print('waits'); await asyncio.sleep(0.5)"}
+    env = changed(settings_of(target, tmp_path), tmp_path, target, tries)
+    with serve("changed:app", "--workers", "2", env=env) as server:
         first = server.wait_for("refresh_for_ever: begins")
+        server.wait_for("waits", nth=4)
         seen = len(server.lines)
         assert sum("refresh_for_ever" in line.text for line in server.lines) == 1
         psutil.Process(int(first.text.split()[-1])).send_signal(SIGKILL)

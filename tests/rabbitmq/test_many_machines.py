@@ -28,7 +28,7 @@ from taskiq import AsyncBroker
 from taskiq_aio_pika import AioPikaBroker, Queue
 
 from bench.trial import Receipts
-from examples.many_machines.tasks import RABBITMQ
+from examples.many_machines.tasks import AT_LEAST_ONCE, ATTEMPTS, RABBITMQ
 from runner import Server, ServerError, client, new_client, serve, services
 from runner.needs import NEEDS, start_worker
 from runner.process import FAILURES, PYTHON, ROOT, free_port, start
@@ -516,13 +516,21 @@ def test_the_children_of_a_killed_worker_go_on(app: Server, worker: Process):
 def test_the_limit_of_a_queue_cannot_be_changed(rabbitmq: Service, app: Server):
     """RabbitMQ refuses to declare the queue of the app again with another `x-delivery-limit`."""
 
-    async def declare() -> None:
-        limit = {"x-queue-type": "quorum", "x-delivery-limit": 5}
+    async def declare(limit: int) -> None:
+        arguments = {
+            **AT_LEAST_ONCE,
+            "x-queue-type": "quorum",
+            "x-delivery-limit": limit,
+            "x-dead-letter-exchange": "",
+            "x-dead-letter-routing-key": "receipts.dead",
+        }
         async with await aio_pika.connect(rabbitmq_url(rabbitmq)) as connection:
             channel = await connection.channel()
-            await channel.declare_queue("receipts", durable=True, arguments=limit)
+            await channel.declare_queue("receipts", durable=True, arguments=arguments)
 
-    assert "PRECONDITION_FAILED" in str(in_a_thread(declare()).exception())
+    in_a_thread(declare(ATTEMPTS)).result()
+    refusal = str(in_a_thread(declare(ATTEMPTS + 2)).exception())
+    assert "PRECONDITION_FAILED - inequivalent arg 'x-delivery-limit'" in refusal
 
 
 @pytest.mark.queues
