@@ -20,6 +20,7 @@ LIMITS = "examples.database_errors.pool_limits:app"
 def test_after_a_commit_an_async_object_is_a_missing_greenlet(database: dict[str, str]):
     """After a commit the object of an async session is read again when you look at it, and that is a `MissingGreenlet`. With `expire_on_commit=False` it keeps what it has."""
     with serve("examples.database_errors.missing_greenlet:app", env=database) as server:
+        server.expect("coroutine '.*' was never awaited")  # since Python 3.13
         client.post(f"{server.url}/expired/tea")
         server.wait_for("MissingGreenlet: greenlet_spawn has not been called")
         client.post(f"{server.url}/kept/tea")

@@ -1,6 +1,5 @@
 """The statements of docs/def-or-async.md."""
 
-import asyncio
 import subprocess
 import sys
 
@@ -12,6 +11,7 @@ from runner import client, new_client, serve
 from runner.process import ROOT
 from tests.copying import changed
 from tests.orders import ask_until
+from tests.services import in_a_thread
 from tests.terminal import positions, stop_and_read
 
 
@@ -149,7 +149,7 @@ def test_a_thread_that_is_given_up_no_longer_counts(
         assert "build_report: done" not in capsys.readouterr().out
         return int(current_default_thread_limiter().borrowed_tokens)
 
-    assert asyncio.run(given_up()) == 0
+    assert in_a_thread(given_up()).result() == 0
     ask_until(lambda: capsys.readouterr().out, lambda out: "report: done" in out, 30)
 
 

@@ -1,5 +1,6 @@
 """How tests are named, spread over processes, and skipped."""
 
+import ast
 import os
 import subprocess
 import sys
@@ -85,3 +86,12 @@ def test_searches_that_contradict_each_other_are_named():
     ]
     [_, *possible] = wanted
     assert weights(possible)["rq"] > weights(possible)["celery"]
+
+
+def test_no_test_runs_a_loop_in_its_own_thread():
+    """One of Playwright may run there: `tests.services.in_a_thread` has another."""
+    for file in ROOT.glob("tests/**/test_*.py"):
+        calls = (
+            n for n in ast.walk(ast.parse(file.read_text())) if type(n) is ast.Call
+        )
+        assert "asyncio.run" not in {ast.unparse(call.func) for call in calls}, file

@@ -1,6 +1,5 @@
 """The statements of docs/when-a-task-fails.md."""
 
-import asyncio
 import gzip
 import json
 import queue
@@ -19,6 +18,7 @@ from runner import Server, client, new_client, serve
 from tests.copying import changed
 from tests.older import serve_with_fastapi
 from tests.orders import ask_until
+from tests.services import in_a_thread
 
 both_parsers = pytest.mark.parametrize("parser", ["h11", "httptools"])
 
@@ -127,8 +127,8 @@ def test_the_wrapper_takes_all_that_add_task_takes(caplog: pytest.LogCaptureFixt
             raise ConnectionError(f"refused {order}")
 
     logged = import_from_string("examples.when_a_task_fails.never_raises:logged")
-    asyncio.run(logged(Sender(), 1))
-    asyncio.run(logged(partial(divmod, 7), 0))
+    in_a_thread(logged(Sender(), 1)).result()
+    in_a_thread(logged(partial(divmod, 7), 0)).result()
     assert [record.exc_info[0] for record in caplog.records] == [
         ConnectionError,
         ZeroDivisionError,

@@ -314,7 +314,7 @@ def test_the_worker_ends_when_postgresql_goes_away(database: str):
     """When PostgreSQL is killed the worker ends, and does not come back by itself."""
     postgresql = running("postgresql")
     with a_worker(database) as worker:
-        worker.expect("ConnectorException")
+        worker.expect("ConnectorException|Side task listener failed")
         postgresql.kill()
         worker.wait(30)
     postgresql.start()
