@@ -121,7 +121,7 @@ def test_a_client_cannot_be_closed_in_another_loop():
 
 @pytest.mark.parametrize("script", [IN_ONE, ONE_CLIENT_EACH], ids=["runner", "each"])
 def test_in_a_worker_one_loop_or_a_client_for_each_loop_works(script: str):
-    """In a worker without a server, one `asyncio.Runner` for all jobs works with one client, and so does a client that each job opens and closes."""
+    """In a script without a server, one `asyncio.Runner` for all jobs works with one client, and so does a client that each job opens and closes."""
     with served() as server:
         assert printed(script, f"{server.url}/partner") == "[200, 200, 200]\n"
 
@@ -157,7 +157,7 @@ def test_a_lock_belongs_to_the_loop_in_which_somebody_waited_first():
 
 
 def test_who_waits_in_another_loop_first_is_never_woken():
-    """Worse: if the first to wait is in another loop, it is never woken, and from then on the lock fails in the server's loop."""
+    """Worse: if the first to wait is in another loop, the release does not wake it, and from then on the lock fails in the server's loop."""
     with serve(BOUND) as server:
         client.post(f"{server.url}/catalogue")
         client.post(f"{server.url}/catalogue-in-a-new-loop")
@@ -235,6 +235,16 @@ def test_with_asyncios_loop_it_can():
     with nested("--loop", "asyncio") as server:
         client.post(f"{server.url}/loop")
         server.wait_for("call_on_the_loop: done")
+
+
+def test_nest_asyncio_changes_asyncio_for_the_whole_process():
+    """From one thread too: `asyncio.run`, `Task` and `Future` are others from then on, for the server as well."""
+    after = "import asyncio, nest_asyncio\nloop = asyncio.new_event_loop()\n"
+    after += "nest_asyncio.apply(loop)\nloop.close()\n"
+    ask = "print(asyncio.run.__module__, asyncio.Task.__module__, asyncio.Future.__module__)"
+    changed = printed(after + ask)
+    assert changed == "nest_asyncio asyncio.tasks asyncio.futures\n"
+    assert printed(f"import asyncio\n{ask}") == "asyncio.runners _asyncio _asyncio\n"
 
 
 OWN_THREAD = "examples.event_loop_errors.from_own_thread:app"

@@ -186,7 +186,7 @@ def test_an_orm_object_is_detached_in_the_task():
 
 
 def test_a_closed_session_opens_a_connection_again_and_keeps_it():
-    """A closed session that is used in a task takes a connection from the pool again, and nobody gives it back."""
+    """A closed session that is used in a task takes a connection from the pool again, and keeps it as long as something refers to the session."""
     with serve("examples.sessions_and_dependencies.reopened:app") as server:
         before = client.get(f"{server.url}/pool").json()["pool"]
         client.post(f"{server.url}/totals")

@@ -12,8 +12,9 @@ from fastapi import BackgroundTasks, FastAPI, Request
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    with ThreadPoolExecutor() as app.state.pool:
-        yield
+    app.state.pool = pool = ThreadPoolExecutor()
+    yield
+    await asyncio.to_thread(pool.shutdown)  # waits for its work, and not on the loop
 
 
 app = FastAPI(lifespan=lifespan)

@@ -1,5 +1,6 @@
 """A queue calls the app: the work is done before the answer, once, and again if it failed."""
 
+import logging
 import os
 import sqlite3
 import time
@@ -10,12 +11,11 @@ from typing import Annotated
 from fastapi import FastAPI, HTTPException, Path
 
 DATABASE = os.environ.get("DATABASE", f"{gettempdir()}/called.db")
-LEASE = float(
-    os.environ.get("LEASE", "60")
-)  # seconds; longer than any request may take
+LEASE = float(os.environ.get("LEASE", "60"))  # seconds, more than a request may take
 answers = iter(["refused", "accepted"])  # stands in for a mail server
 
 app = FastAPI()
+logger = logging.getLogger(__name__)
 
 
 def database() -> closing[sqlite3.Connection]:
@@ -71,6 +71,7 @@ def run_job(
         send_digest(job_id)
     except Exception as error:
         settle(job_id, until, done=False)
-        raise HTTPException(503, f"{job_id} failed: {error}") from error
+        logger.exception("%s failed", job_id)
+        raise HTTPException(503, f"{job_id} failed") from error
     settle(job_id, until, done=True)
     return {"message": f"{job_id} is done"}

@@ -29,7 +29,7 @@ def post(app: Server, path: str) -> None:
 
 
 def test_an_async_def_job_that_blocks_holds_up_all_jobs_of_its_process(tmp_path: Path):
-    """It runs on the worker's event loop: another job, which needs no time, is taken up when it is done."""
+    """An `async def` job that blocks runs on the worker's event loop: another job, which needs no time, waits until it is done."""
     env = settings_of(BLOCKING, tmp_path)
     with (
         serve(BLOCKING, env=env) as app,
@@ -50,7 +50,7 @@ def test_an_async_def_job_that_blocks_holds_up_all_jobs_of_its_process(tmp_path:
 def test_a_def_job_runs_in_a_pool_of_the_worker(
     options: tuple[str, ...], thread: str, tmp_path: Path
 ):
-    """It runs in a thread of the worker, or with `--use-process-pool` in a process of its own. Another job is done meanwhile."""
+    """A `def` job runs in a thread of the worker, or with `--use-process-pool` in a process of its own. Another job is done meanwhile."""
     env = settings_of(BLOCKING, tmp_path)
     env = changed(env, tmp_path, BLOCKING, {"time.sleep(2)": "time.sleep(60)"})
     with (
