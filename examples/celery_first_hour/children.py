@@ -1,7 +1,7 @@
 """A process of Celery's may have no children: let Celery make the processes."""
 
 import os
-from multiprocessing import Pool
+from multiprocessing import get_context
 from typing import Annotated
 
 from celery import Celery, group
@@ -14,7 +14,7 @@ Pictures = Annotated[int, Path(gt=0, le=100)]
 
 @queue.task
 def resize_in_a_pool(pictures: int) -> None:
-    with Pool(2) as pool:
+    with get_context("spawn").Pool(2) as pool:  # a fork may hang beside threads
         pool.map(abs, range(pictures))
 
 
