@@ -41,11 +41,11 @@ def test_an_async_session_is_for_one_at_a_time(database: dict[str, str]):
 
 
 def test_a_sqlite_connection_belongs_to_its_thread():
-    """A connection of `sqlite3` that a `def` dependency has opened cannot be used in an `async def` task: that is another thread. With `check_same_thread=False` it can."""
+    """A connection of `sqlite3` that a `def` dependency has opened cannot be used in an `async def` task: that is another thread. One that a `def` task opens itself can."""
     with serve("examples.database_errors.other_thread:app") as server:
         client.post(f"{server.url}/one-thread")
         server.wait_for("SQLite objects created in a thread can only be used in that")
-        client.post(f"{server.url}/any-thread")
+        client.post(f"{server.url}/its-own")
         server.wait_for("count: 7")
 
 

@@ -3,6 +3,7 @@
 import json
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from signal import SIGTERM
 
 import httpx
@@ -11,6 +12,7 @@ from websockets.exceptions import ConnectionClosedOK
 from websockets.sync.client import connect
 
 from runner import Server, client, serve
+from tests.copying import changed
 from tests.terminal import positions
 
 pytestmark = pytest.mark.slow
@@ -43,6 +45,19 @@ def test_the_answer_goes_on_without_its_reader():
             next(response.iter_bytes())
         server.wait_for("ask_model: done")
         assert words(client.get(server.url + path)) == WORDS
+
+
+def test_an_answer_that_failed_says_so(tmp_path: Path):
+    """The model fails after two words: its readers get these and then `failed`, in place of `end`."""
+    target = "examples.long_lived_streams.resumed:app"
+    fails = {'["Tea", "is", "ready", "at", "four"]': '["Tea", "is", 4]'}
+    fails |= {"answer.words.append(word)": "answer.words.append(word + '')"}
+    with serve("changed:app", env=changed({}, tmp_path, target, fails)) as server:
+        server.expect("TypeError")
+        answer = client.post(f"{server.url}/answers").json()["answer"]
+        *_, end = events(client.get(f"{server.url}/answers/{answer}"))
+        server.wait_for("the model failed")
+    assert end == {"event": "failed", "data": '"no more"'}
 
 
 def test_last_event_id_gets_the_rest():

@@ -79,6 +79,21 @@ def test_at_its_limit_the_program_is_killed(way: str):
         server.wait_for("transcode: done")
 
 
+@pytest.mark.parametrize(
+    ("way", "told"),
+    [("def", "returned non-zero exit status 1"), ("async-def", "failed with 1")],
+)
+def test_a_program_that_fails_is_not_one_that_was_killed(
+    way: str, told: str, tmp_path: Path
+):
+    """A program that ends with an error is told from one that was killed, and no exception leaves the task."""
+    fails = {'["sleep", str(seconds)]': '["false"]'}
+    env = changed({}, tmp_path, TIME_LIMIT, fails)
+    with serve("changed:app", env=env) as server:
+        client.post(f"{server.url}/{way}/0")
+        server.wait_for(f"transcode: .*{told}")
+
+
 @pytest.mark.parametrize("way", ["def", "async-def"])
 def test_meanwhile_requests_are_answered(way: str):
     """While the program runs, other requests are answered."""

@@ -111,13 +111,18 @@ def bomb() -> bytes:
 
 @pytest.mark.parametrize(
     ("data", "status"),
-    [(b"no picture", 415), (bomb(), 415), (bytes(6_000_000), 413)],
-    ids=["no picture", "a bomb", "six megabytes"],
+    [
+        (b"no picture", 415),
+        (picture(1)[:30], 415),
+        (bomb(), 415),
+        (bytes(6_000_000), 413),
+    ],
+    ids=["no picture", "a header cut off", "a bomb", "six megabytes"],
 )
 def test_what_is_no_picture_or_too_large_is_refused(
     server: Server, data: bytes, status: int
 ):
-    """What is no picture gets `415`, and so does a small file that says it is a huge picture; more than five megabytes get `413`."""
+    """What is no picture gets `415`, and so does one whose header is cut off, and a small file that says it is a huge picture; more than five megabytes get `413`."""
     answer = upload(server, data)
     assert answer.status_code == status
 

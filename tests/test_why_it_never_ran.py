@@ -118,12 +118,13 @@ def test_the_tasks_of_a_websocket_never_run():
         assert not any("ERROR" in line.text for line in server.lines)
 
 
-def test_a_websocket_endpoint_goes_on_after_close():
-    """After `close` the endpoint goes on: call the function there."""
+def test_a_websocket_endpoint_goes_on_when_it_is_closed():
+    """When the client has closed it, the endpoint goes on: call the function in its `finally`."""
     with serve("examples.why_it_never_ran.websocket:app") as server:
         with connect(server.url.replace("http", "ws") + "/archived-chat") as websocket:
-            assert websocket.recv() == "hello"
-        server.wait_for("archive_chat: called after close")
+            websocket.send("ada")
+            assert websocket.recv() == "hello ada"
+        server.wait_for("archive_chat: called when it was closed")
 
 
 def test_without_its_annotation_the_parameter_is_not_filled_in():

@@ -2,7 +2,6 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -12,11 +11,6 @@ from fastapi import BackgroundTasks, Depends, FastAPI
 app = FastAPI()
 folder = TemporaryDirectory()
 FILE = os.environ.get("DATABASE", f"{folder.name}/orders.db")
-
-
-def open_connection() -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(FILE, check_same_thread=False)) as connection:
-        yield connection
 
 
 def open_in_one_thread() -> sqlite3.Connection:
@@ -36,10 +30,12 @@ async def one_thread(
     return {"message": "Task has been queued"}
 
 
-@app.post("/any-thread")
-async def any_thread(
-    connection: Annotated[sqlite3.Connection, Depends(open_connection)],
-    tasks: BackgroundTasks,
-) -> dict[str, str]:
-    tasks.add_task(count, connection)
+def count_with_its_own() -> None:
+    with closing(sqlite3.connect(FILE)) as connection:
+        print(f"count: {connection.execute('select 7').fetchone()[0]}")
+
+
+@app.post("/its-own")
+async def its_own(tasks: BackgroundTasks) -> dict[str, str]:
+    tasks.add_task(count_with_its_own)
     return {"message": "Task has been queued"}

@@ -1,6 +1,7 @@
 """The answer is made apart from the request; whoever comes back gets the rest."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -10,12 +11,14 @@ from fastapi import Depends, FastAPI, Header, HTTPException
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 app = FastAPI()
+logger = logging.getLogger(__name__)
 
 
 @dataclass
 class Answer:
     words: list[str] = field(default_factory=list)
     done: bool = False
+    failed: bool = False
     news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
 
@@ -30,6 +33,9 @@ async def ask_model(answer: Answer) -> None:
             async with answer.news:
                 answer.words.append(word)
                 answer.news.notify_all()
+    except Exception:
+        logger.exception("the model failed")
+        answer.failed = True
     finally:
         async with answer.news:
             answer.done = True
@@ -66,4 +72,4 @@ async def follow(
         for word in answer.words[sent:]:
             sent += 1
             yield ServerSentEvent(data=word, id=str(sent))
-    yield ServerSentEvent(event="end", data="no more")
+    yield ServerSentEvent(event="failed" if answer.failed else "end", data="no more")

@@ -24,6 +24,8 @@ def transcode(seconds: int) -> None:
         print("transcode: done")
     except subprocess.TimeoutExpired:
         print("transcode: killed")
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f"transcode: {error}")
 
 
 async def transcode_on_the_loop(seconds: int) -> None:
@@ -37,7 +39,8 @@ async def transcode_on_the_loop(seconds: int) -> None:
         if process.returncode is None:
             process.kill()
         code = await process.wait()
-        print("transcode: killed" if code else "transcode: done")
+        ends = "killed" if code < 0 else f"failed with {code}" if code else "done"
+        print(f"transcode: {ends}")
 
 
 async def transcode_and_look_away(seconds: int) -> None:

@@ -1,5 +1,6 @@
 """The status is a row that every worker reads; it outlives the process that wrote it."""
 
+import logging
 import os
 import time
 from tempfile import gettempdir
@@ -14,6 +15,7 @@ DATABASE = os.environ.get("DATABASE", f"{gettempdir()}/reports.db")
 KEEP_SECONDS = float(os.environ.get("KEEP_SECONDS", "3600"))
 
 app = FastAPI()
+logger = logging.getLogger(__name__)
 engine = create_engine(f"sqlite:///{DATABASE}")
 tables = registry()
 
@@ -42,11 +44,15 @@ def change_report(report_id: int, **changes: Any) -> None:
 
 
 def build_report(report_id: int) -> None:
-    for percent in (25, 50, 75):
-        time.sleep(0.5)  # stands in for a slow query
-        change_report(report_id, percent=percent)
-    change_report(report_id, status="done", percent=100)
-    print(f"build_report: {report_id} done")
+    try:
+        for percent in (25, 50, 75):
+            time.sleep(0.5)  # stands in for a slow query
+            change_report(report_id, percent=percent)
+        change_report(report_id, status="done", percent=100)
+        print(f"build_report: {report_id} done")
+    except Exception:
+        logger.exception("report %s failed", report_id)
+        change_report(report_id, status="failed")
 
 
 @app.post("/reports", status_code=202)

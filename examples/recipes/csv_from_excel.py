@@ -17,8 +17,10 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 DATABASE = os.environ.get("DATABASE", f"{gettempdir()}/products.db")
 BATCH = 500
-UPSERT = """insert or replace into products
-    select value ->> 'sku', value ->> 'name', value ->> 'price' from json_each(?)"""
+UPSERT = """insert into products (sku, name, price)
+    select value ->> 'sku', value ->> 'name', value ->> 'price' from json_each(?)
+    where true on conflict (sku) do
+    update set name = excluded.name, price = excluded.price"""
 app = FastAPI()
 logger = logging.getLogger("csv_from_excel")
 
@@ -66,7 +68,7 @@ def decode(data: bytes) -> str:
 
 
 def read_products(text: str, report: Report) -> list[dict[str, Any]]:
-    head, products = text.partition("\n")[0], []
+    head, products = "".join(text.splitlines()[:1]), []
     delimiter = max(";,\t", key=head.count)
     rows = csv.DictReader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
     for row in rows:

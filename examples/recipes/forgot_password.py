@@ -83,7 +83,7 @@ async def forgot_password(form: Forgotten, tasks: BackgroundTasks) -> dict[str, 
 @app.post("/new-passwords", status_code=204)
 def reset_password(form: NewPassword) -> None:
     salt = secrets.token_bytes()
-    hashed = hashlib.scrypt(form.password.encode(), salt=salt, n=2**14, r=8, p=1)
+    hashed = hashlib.scrypt(form.password.encode(), salt=salt, n=2**14, r=8, p=5)
     values = {
         "digest": hashlib.sha256(form.token.encode()).hexdigest(),
         "password": f"{salt.hex()}:{hashed.hex()}",

@@ -13,7 +13,7 @@ import anyio.to_thread
 from fastapi import BackgroundTasks, FastAPI, File, HTTPException, Response
 from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 app = FastAPI()
 logger = logging.getLogger("thumbnails")
@@ -30,7 +30,7 @@ def check(data: bytes) -> None:
         with Image.open(BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise HTTPException(422, "The picture has more than 50 million pixels.")
-    except (UnidentifiedImageError, Image.DecompressionBombError):
+    except (OSError, ValueError, Image.DecompressionBombError):  # or it is damaged
         raise HTTPException(415, "Send a JPEG, PNG or WebP picture.") from None
 
 

@@ -1,5 +1,6 @@
 """A webhook with a signature and an id that stays the same over all retries."""
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -52,7 +53,7 @@ def passes_by_itself(error: Exception) -> bool:
     if isinstance(error, httpx.HTTPStatusError):
         code = error.response.status_code
         return code in (408, 425, 429) or code >= 500
-    return isinstance(error, httpx.TransportError)
+    return isinstance(error, (httpx.TransportError, TimeoutError))
 
 
 @stamina.retry(on=passes_by_itself, attempts=5, timeout=60, wait_initial=0.2)
@@ -64,7 +65,7 @@ async def deliver(event_id: str, body: bytes) -> None:
         "Webhook-Timestamp": sent_at,
         "Webhook-Signature": sign(event_id, sent_at, body),
     }
-    async with at_once:  # not during the waits between attempts
+    async with at_once, asyncio.timeout(15):  # httpx's own is for each read
         answer = await app.state.client.post(URL, content=body, headers=headers)
     answer.raise_for_status()
 

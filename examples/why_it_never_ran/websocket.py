@@ -24,6 +24,8 @@ async def chat(websocket: WebSocket, background_tasks: BackgroundTasks) -> None:
 @app.websocket("/archived-chat")
 async def archived_chat(websocket: WebSocket) -> None:
     await websocket.accept()
-    await websocket.send_text("hello")
-    await websocket.close()
-    await archive_chat("called after close")
+    try:
+        async for text in websocket.iter_text():
+            await websocket.send_text(f"hello {text}")
+    finally:  # whoever has closed it
+        await archive_chat("called when it was closed")
