@@ -103,6 +103,18 @@ def test_a_worker_in_the_app_leaves_signals_to_uvicorn(
         server.wait_for("lifespan: ended")
 
 
+def test_a_worker_in_the_app_that_redis_ends_ends_the_app(
+    settings: dict[str, str], redis: Service
+):
+    """When Redis is killed the worker ends, and here the app with it, so that both are started again."""
+    with serve("examples.arq.worker_in_the_app:app", env=settings) as server:
+        server.expect("ConnectionError")
+        redis.kill()
+        server.wait_for("the worker has ended")
+        server.wait_for("lifespan: ended")
+        server.wait()
+
+
 def test_by_default_it_takes_them_and_the_app_goes_on(settings: dict[str, str]):
     """By default Ctrl+C and `SIGTERM` end the worker, and uvicorn hears of neither: the app goes on, and takes orders that nobody runs."""
     with serve("examples.arq.takes_ctrl_c:app", env=settings) as server:

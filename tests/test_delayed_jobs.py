@@ -14,7 +14,7 @@ from runner import Server, client, serve, services
 from runner.needs import needs_of, prepare, start_worker
 from runner.process import ROOT
 from tests.orders import ask_until
-from tests.services import settings_of
+from tests.services import running, settings_of
 
 pytestmark = pytest.mark.slow
 
@@ -281,6 +281,21 @@ def test_dbos_can_move_what_waits(tmp_path: Path):
         moved = client.put(f"{app.url}/reminders/{job}", params={"seconds": 1})
         assert moved.status_code == 202
         app.wait_for("remind: order 1")
+
+
+@pytest.mark.queues
+def test_a_reminder_that_RabbitMQ_has_not_taken_can_be_asked_for_again(
+    tmp_path: Path,
+):
+    """RabbitMQ is killed: whoever asks for a reminder has a `503`, and no row. Asked for again when it is back, it is sent."""
+    target, rabbitmq = TARGETS["Dramatiq"], running("rabbitmq")
+    with serve(target, env=settings_of(target, tmp_path)) as app:
+        url = f"{app.url}/orders/1/reminders?seconds=0"
+        rabbitmq.kill()
+        assert client.post(url, timeout=60).status_code == 503
+        rabbitmq.start()
+        ask_until(lambda: client.post(url).status_code, lambda s: s == 202, 60)
+        assert client.post(url).status_code == 409
 
 
 @pytest.mark.queues

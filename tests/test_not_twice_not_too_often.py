@@ -15,6 +15,7 @@ import pytest
 
 from runner import Server, client, serve
 from runner.needs import needs_of, start_worker
+from tests.copying import changed
 from tests.orders import ask_until
 from tests.services import settings_of
 
@@ -107,6 +108,19 @@ def test_a_dead_workers_user_waits_for_the_lease(tmp_path: Path):
         again = second.wait_for("user 1 2025 started")
         second.wait_for("user 1 2026 done")
     assert again.time - begun.time > 3
+
+
+def test_a_report_that_fails_three_times_gives_way(tmp_path: Path):
+    """A report that fails is begun three times, a lease apart. Then the user's next one is built."""
+    fails = {"    time.sleep(0.2)": "    assert year != 2025\n    time.sleep(0.2)"}
+    env = settings_of(PER_USER, tmp_path) | {"LEASE": "1"}
+    env = changed(env, tmp_path, PER_USER, fails)
+    with serve("changed:app", env=env) as server:
+        server.expect("AssertionError")
+        for year in (2025, 2026):
+            post(server, f"/users/1/reports/{year}")
+        server.wait_for("user 1 2026 done")
+        assert server.transcript().count("user 1 2025 started") == 3
 
 
 def test_a_lease_that_is_too_short_lets_two_run_at_once(tmp_path: Path):
@@ -202,6 +216,15 @@ def test_a_process_of_its_own_is_killed_at_the_limit():
         assert third.time > server.wait_for("create_report: 1984 killed").time
         assert spawned(server) == []
         assert post(server, "/reports/2026").json()["total"] > 0
+
+
+def test_a_report_that_fails_is_a_500_and_not_too_slow(tmp_path: Path):
+    """A report that raises is a `500`; only one that was killed at its limit is a `504`."""
+    fails = {"    while year == 1984:": "    while year == int('no number'):"}
+    env = changed({}, tmp_path, KILLED, fails)
+    with serve("changed:app", env=env) as server:
+        assert post(server, "/reports/2026").status_code == 500
+        server.wait_for("ValueError: invalid literal")
 
 
 def test_the_process_ends_when_the_server_is_killed():

@@ -1,7 +1,9 @@
 """An arq worker in the app takes Ctrl+C for itself: the app goes on without it."""
 
 import asyncio
+import logging
 import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 from arq import Worker, create_pool
 from arq.connections import RedisSettings
 from fastapi import FastAPI
+from redis.exceptions import RedisError
 
 REDIS = RedisSettings.from_dsn(os.environ.get("REDIS", "redis://127.0.0.1:6379"))
 
@@ -16,6 +19,12 @@ REDIS = RedisSettings.from_dsn(os.environ.get("REDIS", "redis://127.0.0.1:6379")
 async def send_receipt(_context: dict[Any, Any], order_id: int) -> None:
     await asyncio.sleep(0.1)  # stands in for a mail server
     print(f"send_receipt: order {order_id} done")
+
+
+def end_the_app(worker: asyncio.Task[None]) -> None:
+    if not worker.cancelled() and (error := worker.exception()):
+        logging.error("the worker has ended", exc_info=error)
+        signal.raise_signal(signal.SIGTERM)  # whoever starts the app starts both
 
 
 @asynccontextmanager
@@ -26,9 +35,10 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         redis_pool=app.state.queue,
     )
     running = asyncio.create_task(worker.async_run())
+    running.add_done_callback(end_the_app)
     yield
-    await worker.close()
-    with suppress(asyncio.CancelledError):
+    with suppress(asyncio.CancelledError, RedisError):
+        await worker.close()
         await running
     print("lifespan: ended")
 

@@ -1,4 +1,4 @@
-"""With these settings a killed Celery worker loses nothing; with the defaults it does."""
+"""With these settings a killed Celery worker loses one job at most; with the defaults it loses all that it runs."""
 
 import os
 import signal
@@ -20,7 +20,6 @@ queue.conf.update(
     task_acks_late=True,  # acknowledged when done, not when begun
     task_reject_on_worker_lost=True,  # or a killed process counts as done
     worker_prefetch_multiplier=1,
-    task_publish_retry=False,  # the client gets its 503 at once
     result_backend_transport_options={"retry_policy": {"max_retries": 2}},
     redis_socket_timeout=3,
 )
@@ -53,7 +52,8 @@ app = FastAPI()
 @app.post("/orders/{order_id}/{item}", status_code=202, responses={503: {}})
 def create_order(order_id: RowId, item: str) -> dict[str, str]:
     try:
-        return {"job": send_receipt.delay(order_id, item).id}
+        job = send_receipt.apply_async([order_id, item], retry=False)  # 503 at once
+        return {"job": job.id}
     except (OperationalError, RuntimeError):  # the broker's, the result store's
         raise HTTPException(503, "Orders cannot be taken right now.") from None
 

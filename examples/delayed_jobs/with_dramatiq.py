@@ -8,14 +8,17 @@ from typing import Annotated
 
 import dramatiq
 from dramatiq.brokers.rabbitmq import RabbitmqBroker
+from dramatiq.errors import BrokerConnectionError
 from fastapi import FastAPI, HTTPException, Path, Query
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 RABBITMQ = os.environ.get("RABBITMQ", "amqp://guest:guest@127.0.0.1:5672/%2F")
 DATABASE = os.environ.get("DATABASE", f"{gettempdir()}/reminders.db")
 OrderId = Annotated[int, Path(gt=0, lt=2**31)]
 Seconds = Annotated[float, Query(ge=0, le=86_400)]
 
-dramatiq.set_broker(RabbitmqBroker(url=RABBITMQ, confirm_delivery=True))
+LIMITS = "heartbeat=5&stack_timeout=3"  # seconds, for a RabbitMQ that does not answer
+dramatiq.set_broker(RabbitmqBroker(url=f"{RABBITMQ}?{LIMITS}", confirm_delivery=True))
 
 
 def change(statement: str, *values: object) -> int:
@@ -42,12 +45,16 @@ def remind(order_id: int) -> None:
 app = FastAPI()
 
 
-@app.post("/orders/{order_id}/reminders", status_code=202, responses={409: {}})
+@app.post("/orders/{order_id}/reminders", status_code=202, responses={409: {}, 503: {}})
 def plan(order_id: OrderId, seconds: Seconds = 600) -> dict[str, int]:
     new = "insert into reminders values (?, 'waiting') on conflict do nothing"
     if not change(new, order_id):
         raise HTTPException(409, f"Order {order_id} has its reminder.")
-    remind.send_with_options(args=[order_id], delay=int(seconds * 1000))
+    try:
+        remind.send_with_options(args=[order_id], delay=int(seconds * 1000))
+    except (BrokerConnectionError, AMQPConnectorException):
+        change("delete from reminders where id = ? and status = 'waiting'", order_id)
+        raise HTTPException(503, "Reminders cannot be taken right now.") from None
     return {"job": order_id}
 
 

@@ -26,7 +26,7 @@ CREATE = """
         attempts int not null default 0, tries_left int not null default 5,
         due timestamptz not null default now());
     create index if not exists jobs_open on jobs (due)
-        where status in ('waiting', 'running');
+        where status in ('waiting', 'running') and tries_left > 0;
     create table if not exists customers (id int primary key, points int not null)
 """
 PLACE = """

@@ -96,7 +96,8 @@ async def send_forgotten(session: AsyncSession = TaskiqDepends(get_session)) -> 
     died = update(Order).where(forgotten, Order.attempts > ATTEMPTS)
     await session.execute(died.values(receipt="failed", error="its worker died"))
     again = update(Order).where(forgotten).values(due=later()).returning(Order.id)
-    for order_id in (await session.scalars(again)).all():
-        await send_receipt.kiq(order_id)
-        print(f"send_forgotten: order {order_id}", flush=True)
+    async with asyncio.timeout(60):  # or a RabbitMQ that blocks holds the rows
+        for order_id in (await session.scalars(again)).all():
+            await send_receipt.kiq(order_id)
+            print(f"send_forgotten: order {order_id}", flush=True)
     await session.commit()

@@ -43,6 +43,8 @@ def run_or_kill(function: Callable[..., Any], *args: Any) -> Any:
     process.start()
     sender.close()
     try:
+        if not receiver.poll(30):
+            raise TimeoutError
         receiver.recv()
         if not receiver.poll(LIMIT):
             raise TimeoutError
@@ -53,13 +55,15 @@ def run_or_kill(function: Callable[..., Any], *args: Any) -> Any:
         receiver.close()
 
 
-@app.post("/reports/{year}", responses={504: {}})
+@app.post("/reports/{year}", responses={500: {}, 504: {}})
 async def create_report(year: Annotated[int, Path(ge=1900, le=2100)]) -> dict[str, int]:
     async with at_once:
         try:
             total = await asyncio.to_thread(run_or_kill, build_report, year)
-        except (TimeoutError, EOFError):
+        except TimeoutError:
             print(f"create_report: {year} killed")
             raise HTTPException(504, f"There is no report of {year} in time.") from None
+        except EOFError:  # it has ended without a result
+            raise HTTPException(500, f"The report of {year} failed.") from None
     print(f"create_report: {year} done")
     return {"total": total}

@@ -18,7 +18,8 @@ Number = Annotated[int, Path(gt=0, lt=2**63)]
 
 CREATE = """
     create table if not exists jobs (
-        id integer primary key, user int, year int, status text, lease real)
+        id integer primary key, user int, year int, status text, lease real,
+        attempts int default 0)
 """
 NOT_TWICE = """
     create unique index if not exists not_twice on jobs (user, year)
@@ -29,9 +30,11 @@ ADD = """
     on conflict do nothing returning id
 """
 CLAIM = """
-    update jobs set status = 'running', lease = :lease where id = (
+    update jobs set status = 'running', lease = :lease, attempts = attempts + 1
+    where id = (
         select id from jobs as job
-        where status in ('waiting', 'running') and lease <= :now and not exists (
+        where status in ('waiting', 'running') and attempts < 3
+        and lease <= :now and not exists (
             select * from jobs
             where user = job.user and status = 'running' and lease > :now)
         order by id limit 1)
@@ -62,7 +65,8 @@ def work(stop: threading.Event) -> None:
             else:
                 stop.wait(0.05)
         except Exception:
-            logging.exception("tried again when its lease is over")
+            logging.exception("tried again when its lease is over, three times at most")
+            stop.wait(1)  # or a database that is away fills the log
 
 
 @asynccontextmanager
