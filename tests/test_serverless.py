@@ -384,6 +384,7 @@ def test_an_instance_whose_lease_is_over_does_not_release_the_next_ones(
         serve(QUEUE, env=settings) as other,
         ThreadPoolExecutor() as threads,
     ):
+        late.expect("the mail server refused the connection")
         first = threads.submit(client.post, f"{late.url}/jobs/digest")
         late.wait_for("send_digest: digest started")
         with late.frozen():

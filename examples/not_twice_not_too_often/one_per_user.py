@@ -18,22 +18,21 @@ Number = Annotated[int, Path(gt=0, lt=2**63)]
 
 CREATE = """
     create table if not exists jobs (
-        id integer primary key, user int, year int, status text, lease real,
-        attempts int default 0)
+        id integer primary key, user int, year int, status text, lease real, tries int)
 """
 NOT_TWICE = """
     create unique index if not exists not_twice on jobs (user, year)
     where status = 'waiting'
 """
 ADD = """
-    insert into jobs (user, year, status, lease) values (?, ?, 'waiting', 0)
+    insert into jobs (user, year, status, lease, tries) values (?, ?, 'waiting', 0, 0)
     on conflict do nothing returning id
 """
 CLAIM = """
-    update jobs set status = 'running', lease = :lease, attempts = attempts + 1
+    update jobs set status = 'running', lease = :lease, tries = tries + 1
     where id = (
         select id from jobs as job
-        where status in ('waiting', 'running') and attempts < 3
+        where status in ('waiting', 'running') and tries < 3
         and lease <= :now and not exists (
             select * from jobs
             where user = job.user and status = 'running' and lease > :now)
