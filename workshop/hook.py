@@ -44,6 +44,7 @@ PURGECSS = ROOT / "node_modules/purgecss/bin/purgecss.js"
 _log = logging.getLogger("mkdocs")
 _SPACE = re.compile(r"<(pre|script|textarea)\b.*?</\1>|\s*\n\s*", re.DOTALL)
 """Space around the end of a line, and what space belongs to, as its first group."""
+_COMMENT = re.compile(r"\s*/\*.*?\*/", re.DOTALL)
 
 
 def on_pre_build(config: MkDocsConfig, **_: Any) -> None:
@@ -113,7 +114,7 @@ def on_post_page(output: str, **_: Any) -> str:
 
 
 def on_post_build(config: MkDocsConfig, **_: Any) -> None:
-    """Drop the style that no page uses, and write what guards the site.
+    """Drop the style that no page uses and the comments of ours; write what guards the site.
 
     Raises `CalledProcessError` if the first fails.
     """
@@ -122,10 +123,12 @@ def on_post_build(config: MkDocsConfig, **_: Any) -> None:
     places = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     node = shutil.which("node", path=places)
     if node and PURGECSS.exists():
-        style = ROOT / "theme/purge.cjs"
+        used = ROOT / "theme/purge.cjs"
         subprocess.run(
-            [node, PURGECSS, "--config", style], cwd=config.site_dir, check=True
+            [node, PURGECSS, "--config", used], cwd=config.site_dir, check=True
         )
+    style = Path(config.site_dir, "assets/site.css")
+    style.write_text(_COMMENT.sub("", style.read_text()))
     write_headers(Path(config.site_dir))
 
 

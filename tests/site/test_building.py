@@ -43,6 +43,12 @@ def test_zensical_builds_the_same_pages_and_none_has_run_without_its_runtime(
         ]
 
 
+def test_a_style_is_published_without_its_comments(site: Path):
+    style = (site / "assets/site.css").read_text()
+    assert "--md-code-font" in style
+    assert "/*" not in style
+
+
 def test_the_site_is_served_with_what_make_serve_installs():
     """What it imports is in the groups `site` and `examples`, or needed by what is."""
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
