@@ -1,9 +1,11 @@
 """The statements of docs/background-tasks.md."""
 
 import time
+from pathlib import Path
 from signal import SIGKILL
 
 from runner import client, new_client, serve
+from tests.copying import changed
 
 
 def test_the_response_reaches_the_client_before_the_task_has_finished():
@@ -16,15 +18,40 @@ def test_the_response_reaches_the_client_before_the_task_has_finished():
     assert answered < done.time
 
 
-def test_the_task_starts_when_the_response_has_been_sent():
+SENT = """
+class Sent:
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        async def tell(message):
+            await send(message)
+            if message["type"] == "http.response.body":
+                print("all of the body is sent")
+
+        await self.app(scope, receive, tell)
+
+app.add_middleware(Sent)
+"""
+"""Prints when the server has taken the last of a response."""
+
+
+def test_the_task_starts_when_the_response_has_been_sent(tmp_path: Path):
     """The task starts when the server has sent the response, not when `add_task` is called."""
-    with serve("examples.background_tasks.first_task:app") as server:
+    target = "examples.background_tasks.first_task:app"
+    told = {"app = FastAPI()\n": f"app = FastAPI()\n{SENT}"}
+    with serve("changed:app", env=changed({}, tmp_path, target, told)) as server:
         client.post(f"{server.url}/task")
         server.wait_for("send_receipt: done")
         story = [line.text for line in server.lines if "task" in line.text.lower()]
-        printed = [line.text for line in server.lines][-3:]
+        printed = [line.text for line in server.lines][-4:]
     assert '"POST /task HTTP/1.1" 200 OK' in story[-1]
-    assert printed == [story[-1], "send_receipt: started", "send_receipt: done"]
+    assert printed == [
+        story[-1],
+        "all of the body is sent",
+        "send_receipt: started",
+        "send_receipt: done",
+    ]
 
 
 def test_the_next_request_on_the_connection_does_not_wait_for_the_task():

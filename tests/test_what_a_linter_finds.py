@@ -318,6 +318,15 @@ def test_the_fix_of_tc002_makes_every_request_a_422(project: Path):
     assert answer.json()["detail"][0]["loc"] == ["query", "tasks"]
 
 
+def test_for_python_3_14_it_is_moved_without_the_future_import(project: Path):
+    """Without that import it is moved for `target-version = "py314"`, and stays for `py313`."""
+    file = project / "dependencies.py"
+    file.write_text(file.read_text().replace("from __future__ import annotations", ""))
+    for version, moved in {"py313": False, "py314": True}.items():
+        fixed = move_imports(project, "--isolated", "--target-version", version)
+        assert ("TYPE_CHECKING" in fixed) == moved
+
+
 def test_with_exempt_modules_nothing_is_moved(project: Path):
     """With `fastapi` among the `exempt-modules` the import stays, and the request gets its `200`."""
     assert move_imports(project) == (PROJECT / "dependencies.py").read_text()
