@@ -316,7 +316,7 @@ def test_a_receiver_that_answers_byte_by_byte_is_left_in_time(
 
 @pytest.mark.slow
 def test_a_name_server_that_does_not_answer_is_left_in_time(port: int):
-    """A name server that does not answer is left after five seconds: `422`."""
+    """The client of a name server that does not answer has its `422` after five seconds."""
     with start(shop_test=[]) as server:
         answer = name(server, f"http://shop.test:{port}/")
     assert answer.status_code == 422
