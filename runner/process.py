@@ -254,6 +254,15 @@ def tree(pid: int) -> list[psutil.Process]:
     return []
 
 
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that waits for its parent to notice its end does not."""
+    try:
+        status = psutil.Process(pid).status()
+    except psutil.NoSuchProcess:
+        return False
+    return status not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+
+
 @contextmanager
 def frozen(pids: Iterable[int]) -> Iterator[None]:
     """These processes get no time at all from the beginning of the block to its end.

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from signal import Signals
 
-import psutil
 import psycopg
 
 from recording.model import (
@@ -30,7 +29,7 @@ from recording.watching import Event, calls, events_in, since
 from runner import process, services
 from runner.clients import exchange, new_client
 from runner.needs import Needs, needs_of, prepare, start_worker
-from runner.process import FAILURES, ROOT, Server, ServerError, free_port, serve
+from runner.process import FAILURES, ROOT, Server, ServerError, free_port, lives, serve
 from runner.proxy import Proxy, proxy
 from runner.services import Service
 
@@ -98,13 +97,6 @@ class _Addresses(dict[str, str]):
     def __missing__(self, name: str) -> str:
         self[name] = f"http://127.0.0.1:{free_port()}"
         return self[name]
-
-
-def _lives(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 class _Stage:
@@ -283,7 +275,7 @@ class _Stage:
             and event.pid not in killed
         ]
         for event in running:
-            if not _lives(event.pid):
+            if not lives(event.pid):
                 self._gone.setdefault(event.pid, time.time())
         ending = [life.process for life in self._lives if life.signal and not life.end]
         return ending + [event.job for event in running if event.pid not in self._gone]

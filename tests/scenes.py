@@ -19,7 +19,8 @@ def scenes(chosen: Callable[[Needs], bool]) -> pytest.MarkDecorator:
     params = []
     for name, scene in SCENES.items():
         needs = needs_of(target_of(scene))
-        marks = [pytest.mark.queues] if needs.packages and scene.processes else []
+        killed = scene.processes and (needs.packages or needs.service == "rabbitmq")
+        marks = [pytest.mark.queues] if killed else []
         if chosen(needs if scene.processes else Needs()):
             params.append(pytest.param(name, marks=marks))
     return pytest.mark.parametrize("name", params)

@@ -17,14 +17,8 @@ from bench.latency import EXAMPLE, NAME
 from examples.heavy_work import robust_pool
 from recording.model import Latencies, Latency, load
 from runner import client, serve
+from runner.process import lives
 from tests.terminal import positions
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; one that waits for its parent to notice its end does not."""
-    return (
-        psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    )
 
 
 def delays(series: list[Latency]) -> tuple[float, ...]:
@@ -121,7 +115,7 @@ def test_a_forked_process_keeps_the_port_of_a_killed_server(method: str, kept: b
             again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             port = int(server.url.rpartition(":")[2])
             in_use = again.connect_ex(("127.0.0.1", port)) == 0
-        assert alive(pid)
+        assert lives(pid)
     assert in_use == kept
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from runner import ServerError, serve
 from runner.nursery import Process
-from runner.process import PYTHON, ROOT, complete, frozen, start, tree
+from runner.process import PYTHON, ROOT, complete, frozen, lives, start, tree
 from tests.orders import ask_until
 from tests.services import running
 
@@ -24,14 +24,7 @@ FIRST_TASK = "examples.background_tasks.first_task:app"
 
 
 def wait_until_gone(pid: int) -> None:
-    for _ in range(200):
-        if (
-            not psutil.pid_exists(pid)
-            or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
-        ):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"process {pid} is still there")
+    ask_until(lambda: lives(pid), lambda now: not now, 10)
 
 
 def test_the_process_is_gone_when_the_block_fails():

@@ -346,6 +346,7 @@ def test_health_tells_of_workers_of_waiting_and_of_dead_jobs(
         ask_until(partial(health, app), lambda now: now == idle, 30)
 
 
+@pytest.mark.queues
 def test_1000_jobs_and_every_kill_lose_none(
     rabbitmq: Service, settings: dict[str, str], postgresql: str
 ):
