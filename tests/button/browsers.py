@@ -20,6 +20,12 @@ from runner.clients import new_client
 from runner.process import free_port
 from runner.services import Service
 
+FORBIDDEN = """
+    globalThis.forbidden = []
+    addEventListener("securitypolicyviolation", event =>
+        forbidden.push(`${event.effectiveDirective}: ${event.blockedURI}`))
+"""
+"""Keeps in a page what its Content-Security-Policy has forbidden from then on."""
 PATIENCE = 120
 """Seconds that a script in a page may take: Python loads slowly where much else runs."""
 
@@ -30,7 +36,10 @@ class Window(Protocol):
     version: str
 
     def go(self, url: str) -> None:
-        """Load a page."""
+        """Load a page, which keeps in `forbidden` what its policy forbids.
+
+        All of it, and in WebKit what comes after the page has been loaded.
+        """
 
     def call(self, script: str, *args: str) -> Any:
         """What an ``async`` function with that body and `args` returns, which is JSON."""
@@ -59,6 +68,8 @@ class _Firefox:
         self.version = f"Firefox {session['capabilities']['browserVersion']}"
         tree = self._send("browsingContext.getTree")
         self._context = tree["contexts"][0]["context"]
+        keep = f"() => {{ {FORBIDDEN} }}"
+        self._send("script.addPreloadScript", functionDeclaration=keep)
 
     def _send(self, method: str, **params: Any) -> Any:
         number = next(self._numbers)
@@ -121,6 +132,7 @@ class _WebKit:
 
     def go(self, url: str) -> None:
         self._send(f"{self._session}/url", url=url)
+        self.call(FORBIDDEN)
 
     def call(self, script: str, *args: str) -> Any:
         script = f"{wrapped(script, args)}.then(arguments[0])"

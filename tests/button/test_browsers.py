@@ -10,7 +10,7 @@ from playwright.sync_api import Page
 from recording.model import Recording, Run, load, read
 from recording.shape import differences
 from runner.process import ROOT
-from tests.button.browsers import Window, firefox, unwrapped, webkit, wrapped
+from tests.button.browsers import FORBIDDEN, Window, firefox, unwrapped, webkit, wrapped
 from tests.button.running import ADD_PAGE, RUNNABLE, path_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.browsers, pytest.mark.timeout(600)]
@@ -28,6 +28,23 @@ PRESS_RUN = f"""
         await new Promise(next => setTimeout(next, 20))
     return run ?? element.innerText
 """
+SEARCH = """
+    const field = document.querySelector("input.md-search__input")
+    document.querySelector("#__search").click() // a window that nobody sees has no focus
+    field.value = "task blocks"
+    field.dispatchEvent(new Event("input", {bubbles: true}))
+    field.dispatchEvent(new KeyboardEvent("keyup", {bubbles: true}))
+    while (!document.querySelector(".md-search-result__link"))
+        await new Promise(next => setTimeout(next, 20))
+    return document.querySelector(".md-search-result__link").href
+"""
+ADD_SCRIPT = """
+    const script = document.createElement("script")
+    script.textContent = "0"
+    document.body.append(script)
+    while (!forbidden.length) await new Promise(next => setTimeout(next, 20))
+    return forbidden
+"""
 LACKING = "delete WebAssembly.Suspending; delete WebAssembly.promising\n"
 
 
@@ -36,6 +53,7 @@ class _Chromium:
 
     def __init__(self, page: Page) -> None:
         self._page = page
+        page.add_init_script(FORBIDDEN)
         self.version = f"Chromium {page.context.browser.version} without JSPI"
         worker = LACKING + (ROOT / "button/worker.js").read_text()
         page.route(
@@ -77,3 +95,15 @@ def test_run_has_the_shape_of_the_recorded_run(window: Window, name: str):
     assert isinstance(shown, dict), f"{window.version}: {shown}"
     found = differences(read(Run, shown), load(Recording, name).run)
     assert not found, "\n".join([window.version, *found])
+
+
+def test_the_policy_of_the_published_site_forbids_nothing_that_it_does(
+    window: Window, site_url: str
+):
+    """To load, to search and to run. A script that is added to the page is forbidden."""
+    window.go(f"{site_url}/background-tasks/")
+    assert window.call(SEARCH).startswith(site_url)
+    name = RUNNABLE[0]
+    assert isinstance(window.call(PRESS_RUN, name, path_of(name)), dict)
+    assert window.call("return forbidden") == []
+    assert window.call(ADD_SCRIPT) == ["script-src-elem: inline"]
