@@ -12,7 +12,8 @@ from bench.ways import WAYS
 from runner import Server, client, serve
 from runner.needs import NEEDS, start_worker
 from runner.services import Service
-from tests.orders import answers_without, place, state
+from tests.orders import answers_without, ask_until, place, state
+from tests.services import redis_cli
 
 pytestmark = [pytest.mark.slow, pytest.mark.queues]
 
@@ -113,6 +114,42 @@ def test_without_redis_the_client_gets_503_in_bounded_time(app: Server, redis: S
         assert answer.status_code == 503
         assert answer.elapsed.total_seconds() < 10
     assert place(app, 3).status_code == 202
+
+
+def test_a_worker_that_holds_no_job_takes_jobs_again_when_redis_is_back(
+    app: Server, settings: dict[str, str], redis: Service
+):
+    """Redis is killed and started again on its port, three times: the worker prints `Cannot connect`, tries again after 2, 4, 6 seconds and so on, and when it is `Connected` it takes the next job."""
+    with a_worker(settings) as worker:
+        worker.expect("Connection to broker lost|Error on restarting")
+        for number in (1, 2, 3):
+            redis.kill()
+            worker.wait_for("Cannot connect to redis.*refused", nth=number)
+            redis.start()
+            worker.wait_for("Connected to redis", nth=number + 1)
+            assert place(app, number).status_code == 202
+            worker.wait_for(f"order {number} done")
+            ask_until(lambda: redis_cli("hlen", "unacked"), lambda n: n == "0\n", 30)
+
+
+def test_a_worker_that_holds_a_job_ends_when_redis_is_restarted(
+    app: Server, settings: dict[str, str], redis: Service
+):
+    """A worker that has a job which it has not acknowledged, here one that runs, prints `Unrecoverable error: AttributeError("'NoneType' object has no attribute 'hostname'")`, lets what runs come to its end, and ends. Started again, it takes the next job at once, and the unacknowledged one after `visibility_timeout`, here six seconds: that job runs twice."""
+    settings = settings | {"LONGEST_JOB": "6"}
+    place(app, 1, "slow")
+    with a_worker(settings) as first:
+        first.expect("Error on (re)?st|Connection to broker lost")
+        first.wait_for("order 1 started")
+        redis.kill()
+        redis.start()
+        first.wait_for("Unrecoverable error: AttributeError.*'hostname'")
+        assert first.wait() != 0
+        assert any("order 1 done" in line.text for line in first.lines)
+    place(app, 2)
+    with a_worker(settings) as second:
+        second.wait_for("order 2 done")
+        second.wait_for("order 1 done")
 
 
 def test_a_frozen_RabbitMQ_is_waited_for(rabbitmq: Service):
