@@ -1,19 +1,23 @@
 """The statements of docs/celery.md."""
 
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from bench.trial import kill, trial
 from bench.ways import WAYS
-from runner import Server, client, serve
+from runner import Server, ServerError, client, serve
 from runner.needs import NEEDS, start_worker
+from runner.process import PYTHON, start
 from runner.services import Service
+from tests.copying import changed, with_changes
 from tests.orders import answers_without, ask_until, place, state
-from tests.services import redis_cli
+from tests.services import redis_cli, settings_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.queues]
 
@@ -178,3 +182,82 @@ def test_with_the_defaults_a_killed_worker_loses_what_it_ran(settings: dict[str,
             second.wait_for("order 2 done")
             assert not any("order 1" in line.text for line in second.lines)
         assert state(app, job)["status"] == "PENDING"
+
+
+WORKERS = {
+    "celery": "celery --app changed.queue worker --loglevel INFO --concurrency 1",
+    "arq": "arq changed.WorkerSettings",
+    "rq": "rq.cli worker --path .",
+}
+READY = r"\w@.* ready|Starting worker|Listening on"
+
+
+def developed(queue: str, folder: Path) -> dict[str, str]:
+    """A copy of the queue's example, `changed.py`, in a folder of its own; the settings for it."""
+    target = f"examples.{queue}.receipts:app"
+    return changed(settings_of(target, folder), folder, target, {})
+
+
+def edit(worker: Server, folder: Path, noticed: str = "") -> None:
+    """Have the job say `sent` where it said `done`, and wait until that is noticed.
+
+    Files are watched a little later than the worker is ready: the file is saved again until then.
+    """
+    file = folder / "changed.py"
+    file.write_text(with_changes(file.read_text(), {"} done": "} sent"}))
+
+    def seen() -> bool:
+        with suppress(ServerError):
+            worker.wait_for(noticed, timeout=2)
+            return True
+        file.write_text(file.read_text() + "\n")
+        return False
+
+    if noticed:
+        ask_until(seen, bool, 60)
+
+
+@pytest.mark.parametrize("queue", ["celery", "arq"])
+def test_watchfiles_restarts_a_worker_when_the_code_changes(queue: str, tmp_path: Path):
+    """`watchfiles 'celery --app main.queue worker' .`, and the same with arq's command: a file is saved, the worker is started again, and the next job runs the new code."""
+    env = developed(queue, tmp_path)
+    command = (*PYTHON, "watchfiles", f"{sys.executable} -m {WORKERS[queue]}", ".")
+    with (
+        serve("changed:app", env=env) as app,
+        start(command, cwd=tmp_path, env=env, ready=READY) as worker,
+    ):
+        place(app, 1)
+        worker.wait_for("order 1 done")
+        edit(worker, tmp_path, "Warm shutdown|shutdown on SIGINT")
+        place(app, 2)
+        worker.wait_for("order 2 sent")
+
+
+def test_arq_with_watch_starts_again_with_the_old_code(tmp_path: Path):
+    """`arq --watch .` prints `files changed, reloading arq worker...`, and the next job runs the old code: the module is not imported again."""
+    env = developed("arq", tmp_path)
+    command = (*PYTHON, *WORKERS["arq"].split(), "--watch", ".")
+    with (
+        serve("changed:app", env=env) as app,
+        start(command, cwd=tmp_path, env=env, ready=READY) as worker,
+    ):
+        edit(worker, tmp_path, "files changed, reloading arq worker")
+        worker.wait_for("Starting worker", nth=2)
+        place(app, 1)
+        worker.wait_for("order 1 (done|sent)")
+        assert "order 1 done" in worker.transcript()
+
+
+def test_rq_runs_the_new_code_without_a_restart(tmp_path: Path):
+    """An RQ worker imports the module in the process of each job: the next job runs the new code, and nothing is started again."""
+    env = developed("rq", tmp_path)
+    command = (*PYTHON, *WORKERS["rq"].split())
+    with (
+        serve("changed:app", env=env) as app,
+        start(command, cwd=tmp_path, env=env, ready=READY) as worker,
+    ):
+        place(app, 1)
+        worker.wait_for("order 1 done")
+        edit(worker, tmp_path)
+        place(app, 2)
+        worker.wait_for("order 2 sent")
