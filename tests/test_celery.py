@@ -1,5 +1,6 @@
 """The statements of docs/celery.md."""
 
+import re
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.queues]
 
 APP = "examples.celery.receipts:app"
 DEFAULTS = "bench.celery_defaults:app"
+CHORD = "examples.celery.chord:app"
 WAITING = "examples.celery.waiting_for_a_result:app"
 
 
@@ -182,6 +184,46 @@ def test_with_the_defaults_a_killed_worker_loses_what_it_ran(settings: dict[str,
             second.wait_for("order 2 done")
             assert not any("order 1" in line.text for line in second.lines)
         assert state(app, job)["status"] == "PENDING"
+
+
+def resized(worker: Server) -> int:
+    """How many pictures, so far."""
+    return len(re.findall(r"resize: picture \d+", worker.transcript()))
+
+
+def test_a_chord_runs_its_callback_when_all_parts_are_done(settings: dict[str, str]):
+    """The callback runs once, when the last part is done, with the results in the order of the parts."""
+    with serve(CHORD, env=settings) as app, a_worker(settings, CHORD) as worker:
+        job = client.post(f"{app.url}/albums/12").json()["job"]
+        names = " ".join(f"{number}.webp" for number in range(1, 13))
+        worker.wait_for(f"publish_album: {names}$")
+        assert resized(worker) == 12
+        done = {"status": "SUCCESS", "error": None}
+        ask_until(lambda: state(app, job), lambda now: now == done, 60)
+        assert worker.transcript().count("publish_album: ") == 1
+
+
+def test_if_a_part_fails_the_callback_of_a_chord_never_runs(settings: dict[str, str]):
+    """If one part fails, the others are done, and the callback is not run: its state is `FAILURE`, with a `ChordError` that names the part. What `on_error` names is called."""
+    with serve(CHORD, env=settings) as app, a_worker(settings, CHORD) as worker:
+        worker.expect("ChordError|ValueError")
+        job = client.post(f"{app.url}/albums/15").json()["job"]
+        worker.wait_for("tell_the_owner: ChordError.*picture 13 is no picture")
+        ask_until(lambda: state(app, job)["status"], lambda s: s == "FAILURE", 60)
+        error = state(app, job)["error"]
+        assert re.match("ChordError.*picture 13 is no picture", error)
+        assert resized(worker) == 14
+        assert "publish_album: " not in worker.transcript()
+
+
+def test_a_chord_needs_a_result_backend(settings: dict[str, str], tmp_path: Path):
+    """Without `backend=` nothing is sent: `NotImplementedError`, `Starting chords requires a result backend to be configured`."""
+    without = {"broker=BROKER, backend=BROKER)": "broker=BROKER)"}
+    env = changed(settings, tmp_path, CHORD, without)
+    with serve("changed:app", env=env) as app:
+        assert client.post(f"{app.url}/albums/3").status_code == 500
+        app.wait_for("NotImplementedError: Starting chords requires a result backend")
+    assert redis_cli("llen", "celery") == "0\n"
 
 
 WORKERS = {

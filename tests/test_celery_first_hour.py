@@ -15,7 +15,7 @@ from runner.process import ROOT
 from runner.services import Service
 from tests.copying import changed, last_line_of_pytest, with_changes
 from tests.orders import ask_until
-from tests.services import new_database, postgresql_url, redis_cli
+from tests.services import new_database, postgresql_url
 
 pytestmark = [pytest.mark.slow, pytest.mark.queues]
 
@@ -28,7 +28,6 @@ ONE_LOOP = "examples.celery_first_hour.engine_in_one_loop:app"
 FORKED = "examples.celery_first_hour.forked_engine:app"
 DISPOSED = "examples.celery_first_hour.forked_and_disposed:app"
 CHILDREN = "examples.celery_first_hour.children:app"
-CHORD = "examples.celery_first_hour.chord:app"
 LOGS_TAKEN = "examples.celery_first_hour.logs_taken:app"
 LOGS_KEPT = "examples.celery_first_hour.logs_kept:app"
 FILES = ROOT / "examples/celery_first_hour"
@@ -397,52 +396,6 @@ def test_a_group_is_a_job_for_each_part(settings: dict[str, str]):
         post(app, "/albums/3")
         for picture in range(3):
             worker.wait_for(f"resize: picture {picture}")
-
-
-def test_a_chord_runs_its_callback_when_all_parts_are_done(settings: dict[str, str]):
-    """The callback runs once, when the last part is done, with the results in the order of the parts."""
-    options = ("--concurrency", "2")
-    with (
-        serve(CHORD, env=settings) as app,
-        a_worker(settings, CHORD, *options) as worker,
-    ):
-        job = post(app, "/albums/12")["job"]
-        names = " ".join(f"{number}.webp" for number in range(1, 13))
-        worker.wait_for(f"publish_album: {names}$")
-        assert len(printed(worker, r"resize: picture \d+")) == 12
-        ask_until(
-            lambda: client.get(f"{app.url}/jobs/{job}").json(),
-            lambda now: now == {"status": "SUCCESS", "error": None},
-            60,
-        )
-        assert len(printed(worker, "publish_album: ")) == 1
-
-
-def test_if_a_part_fails_the_callback_of_a_chord_never_runs(settings: dict[str, str]):
-    """If one part fails, the others are done, and the callback is not run: its state is `FAILURE`, with a `ChordError` that names the part. What `on_error` names is called."""
-    with serve(CHORD, env=settings) as app, a_worker(settings, CHORD) as worker:
-        worker.expect("ChordError")
-        job = post(app, "/albums/15")["job"]
-        worker.wait_for("tell_the_owner: ChordError.*picture 13 is no picture")
-        worker.wait_for("raised unexpected: ValueError")
-        assert len(printed(worker, r"resize: picture \d+")) == 14
-        assert not printed(worker, "publish_album: ")
-        end = ask_until(
-            lambda: client.get(f"{app.url}/jobs/{job}").json(),
-            lambda now: now["status"] == "FAILURE",
-            60,
-        )
-        assert re.match("ChordError.*picture 13 is no picture", end["error"])
-
-
-def test_a_chord_needs_a_result_backend(settings: dict[str, str], tmp_path: Path):
-    """Without `backend=` nothing is sent: `NotImplementedError`, `Starting chords requires a result backend to be configured`."""
-    without = {"broker=BROKER, backend=BROKER)": "broker=BROKER)"}
-    env = changed(settings, tmp_path, CHORD, without)
-    with serve("changed:app", env=env) as app:
-        assert client.post(f"{app.url}/albums/3").status_code == 500
-        app.wait_for("NotImplementedError: Starting chords requires a result backend")
-    assert redis_cli("llen", "celery") == "0\n"
 
 
 def test_get_in_a_task_is_refused(settings: dict[str, str], tmp_path: Path):
