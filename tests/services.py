@@ -3,6 +3,7 @@
 import asyncio
 import atexit
 import socket
+import subprocess
 import tempfile
 from collections.abc import Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -74,6 +75,12 @@ def settings_of(target: str, folder: Path) -> dict[str, str]:
         case "rabbitmq":
             in_a_thread(_delete_queues(rabbitmq_url(service))).result()
     return needs.settings(service, folder)
+
+
+def redis_cli(*words: str) -> str:
+    """What `redis-cli` prints, asked of the running Redis."""
+    command = ["redis-cli", "-p", str(running("redis").port), *words]
+    return subprocess.check_output(command, text=True)
 
 
 def new_database() -> str:

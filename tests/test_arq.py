@@ -1,6 +1,7 @@
 """The statements of docs/arq.md."""
 
 from functools import partial
+from pathlib import Path
 from signal import SIGINT, SIGTERM, Signals
 
 import pytest
@@ -9,7 +10,9 @@ from runner import Server, client, serve
 from runner.needs import NEEDS, start_worker
 from runner.process import ROOT
 from runner.services import Service
-from tests.orders import answers_without, place, state
+from tests.copying import changed
+from tests.orders import answers_without, ask_until, place, state
+from tests.services import redis_cli
 
 pytestmark = [pytest.mark.slow, pytest.mark.queues]
 
@@ -162,3 +165,60 @@ def test_a_job_that_takes_longer_than_job_timeout_is_cancelled(
         worker.wait_for("order 2 done")
         assert sum("1 started" in line.text for line in worker.lines) == 1
     assert "TimeoutError" in state(app, job)["error"]
+
+
+@pytest.mark.parametrize(("another", "kept"), [("5", 15), ("3600", 3610)])
+def test_the_longest_timeout_of_a_worker_holds_for_each_of_its_jobs(
+    another: str, kept: int, app: Server, settings: dict[str, str], tmp_path: Path
+):
+    """A job with a `timeout` of five seconds runs in a worker that is killed. Other workers leave it for fifteen seconds; for an hour and ten seconds, if that worker had another function with `timeout=3600`. So long is its key `arq:in-progress:…` kept."""
+    functions = {
+        "(func(send_receipt, max_tries=3),)": "(func(send_receipt, timeout=5),"
+        f" func(send_receipt, name='build_report', timeout={another}))"
+    }
+    env = changed(settings, tmp_path, APP, functions)
+    place(app, 1, "endless")
+    with start_worker(NEEDS["arq"], "changed", env) as worker:
+        worker.wait_for("order 1 started")
+        worker.kill()
+    left = int(redis_cli("ttl", "arq:in-progress:order-1"))
+    assert kept / 2 < left <= kept
+
+
+def test_a_job_that_nobody_takes_in_time_is_gone(
+    settings: dict[str, str], tmp_path: Path
+):
+    """With `create_pool(…, expires_extra_ms=1000)` a job that is due in a second is deleted a second after that. Until a worker comes it is still `queued`. The worker prints `job order-1 expired` and does not run it: its result is the error `job expired`."""
+    soon = {
+        "create_pool(WorkerSettings.redis_settings)": "create_pool(WorkerSettings.redis_settings, expires_extra_ms=1000)",
+        '_job_id=f"order-{order_id}"': '_job_id=f"order-{order_id}", _defer_by=1',
+    }
+    env = changed(settings, tmp_path, APP, soon)
+    with serve("changed:app", env=env) as app:
+        job = place(app, 1).json()["job"]
+        gone = partial(redis_cli, "exists", f"arq:job:{job}")
+        ask_until(gone, lambda found: found == "0\n", 30)
+        assert state(app, job) == {"status": "queued", "error": None}
+        with start_worker(NEEDS["arq"], "changed", env) as worker:
+            worker.wait_for("job order-1 expired")
+            ask_until(lambda: state(app, job)["status"], lambda s: s == "complete", 30)
+            assert "job expired" in state(app, job)["error"]
+            assert "order 1 started" not in worker.transcript()
+
+
+def test_by_default_that_is_a_day_and_the_app_decides(
+    settings: dict[str, str], tmp_path: Path
+):
+    """Without that a job that is due in an hour is kept for a day and an hour. `expires_extra_ms` in `WorkerSettings` changes nothing in a job that the app sends."""
+    later = {
+        '_job_id=f"order-{order_id}"': '_job_id=f"order-{order_id}", _defer_by=3600',
+        "    job_timeout = LONGEST_JOB": "    job_timeout = LONGEST_JOB\n    expires_extra_ms = 1000",
+    }
+    env = changed(settings, tmp_path, APP, later)
+    with (
+        serve("changed:app", env=env) as app,
+        start_worker(NEEDS["arq"], "changed", env),
+    ):
+        job = place(app, 1).json()["job"]
+        left = int(redis_cli("ttl", f"arq:job:{job}"))
+    assert 86_400 + 3_000 < left <= 86_400 + 3_600

@@ -1,23 +1,30 @@
 """The statements of docs/celery.md."""
 
+import re
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from bench.trial import kill, trial
 from bench.ways import WAYS
-from runner import Server, client, serve
+from runner import Server, ServerError, client, serve
 from runner.needs import NEEDS, start_worker
+from runner.process import PYTHON, start
 from runner.services import Service
-from tests.orders import answers_without, place, state
+from tests.copying import changed, with_changes
+from tests.orders import answers_without, ask_until, place, state
+from tests.services import redis_cli, settings_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.queues]
 
 APP = "examples.celery.receipts:app"
 DEFAULTS = "bench.celery_defaults:app"
+CHORD = "examples.celery.chord:app"
 WAITING = "examples.celery.waiting_for_a_result:app"
 
 
@@ -115,6 +122,42 @@ def test_without_redis_the_client_gets_503_in_bounded_time(app: Server, redis: S
     assert place(app, 3).status_code == 202
 
 
+def test_a_worker_that_holds_no_job_takes_jobs_again_when_redis_is_back(
+    app: Server, settings: dict[str, str], redis: Service
+):
+    """Redis is killed and started again on its port, three times: the worker prints `Cannot connect`, tries again after 2, 4, 6 seconds and so on, and when it is `Connected` it takes the next job."""
+    with a_worker(settings) as worker:
+        worker.expect("Connection to broker lost|Error on restarting")
+        for number in (1, 2, 3):
+            redis.kill()
+            worker.wait_for("Cannot connect to redis.*refused", nth=number)
+            redis.start()
+            worker.wait_for("Connected to redis", nth=number + 1)
+            assert place(app, number).status_code == 202
+            worker.wait_for(f"order {number} done")
+            ask_until(lambda: redis_cli("hlen", "unacked"), lambda n: n == "0\n", 30)
+
+
+def test_a_worker_that_holds_a_job_ends_when_redis_is_restarted(
+    app: Server, settings: dict[str, str], redis: Service
+):
+    """A worker that has a job which it has not acknowledged, here one that runs, prints `Unrecoverable error: AttributeError("'NoneType' object has no attribute 'hostname'")`, lets what runs come to its end, and ends. Started again, it takes the next job at once, and the unacknowledged one after `visibility_timeout`, here six seconds: that job runs twice."""
+    settings = settings | {"LONGEST_JOB": "6"}
+    place(app, 1, "slow")
+    with a_worker(settings) as first:
+        first.expect("Error on (re)?st|Connection to broker lost")
+        first.wait_for("order 1 started")
+        redis.kill()
+        redis.start()
+        first.wait_for("Unrecoverable error: AttributeError.*'hostname'")
+        assert first.wait() != 0
+        assert any("order 1 done" in line.text for line in first.lines)
+    place(app, 2)
+    with a_worker(settings) as second:
+        second.wait_for("order 2 done")
+        second.wait_for("order 1 done")
+
+
 def test_a_frozen_RabbitMQ_is_waited_for(rabbitmq: Service):
     """RabbitMQ is frozen: after eight seconds the request still waits. It is answered when RabbitMQ goes on."""
     with (
@@ -141,3 +184,122 @@ def test_with_the_defaults_a_killed_worker_loses_what_it_ran(settings: dict[str,
             second.wait_for("order 2 done")
             assert not any("order 1" in line.text for line in second.lines)
         assert state(app, job)["status"] == "PENDING"
+
+
+def resized(worker: Server) -> int:
+    """How many pictures, so far."""
+    return len(re.findall(r"resize: picture \d+", worker.transcript()))
+
+
+def test_a_chord_runs_its_callback_when_all_parts_are_done(settings: dict[str, str]):
+    """The callback runs once, when the last part is done, with the results in the order of the parts."""
+    with serve(CHORD, env=settings) as app, a_worker(settings, CHORD) as worker:
+        job = client.post(f"{app.url}/albums/12").json()["job"]
+        names = " ".join(f"{number}.webp" for number in range(1, 13))
+        worker.wait_for(f"publish_album: {names}$")
+        assert resized(worker) == 12
+        done = {"status": "SUCCESS", "error": None}
+        ask_until(lambda: state(app, job), lambda now: now == done, 60)
+        assert worker.transcript().count("publish_album: ") == 1
+
+
+def test_if_a_part_fails_the_callback_of_a_chord_never_runs(settings: dict[str, str]):
+    """If one part fails, the others are done, and the callback is not run: its state is `FAILURE`, with a `ChordError` that names the part. What `on_error` names is called."""
+    with serve(CHORD, env=settings) as app, a_worker(settings, CHORD) as worker:
+        worker.expect("ChordError|ValueError")
+        job = client.post(f"{app.url}/albums/15").json()["job"]
+        worker.wait_for("tell_the_owner: ChordError.*picture 13 is no picture")
+        ask_until(lambda: state(app, job)["status"], lambda s: s == "FAILURE", 60)
+        error = state(app, job)["error"]
+        assert re.match("ChordError.*picture 13 is no picture", error)
+        assert resized(worker) == 14
+        assert "publish_album: " not in worker.transcript()
+
+
+def test_a_chord_needs_a_result_backend(settings: dict[str, str], tmp_path: Path):
+    """Without `backend=` nothing is sent: `NotImplementedError`, `Starting chords requires a result backend to be configured`."""
+    without = {"broker=BROKER, backend=BROKER)": "broker=BROKER)"}
+    env = changed(settings, tmp_path, CHORD, without)
+    with serve("changed:app", env=env) as app:
+        assert client.post(f"{app.url}/albums/3").status_code == 500
+        app.wait_for("NotImplementedError: Starting chords requires a result backend")
+    assert redis_cli("llen", "celery") == "0\n"
+
+
+WORKERS = {
+    "celery": "celery --app changed.queue worker --loglevel INFO --concurrency 1",
+    "arq": "arq changed.WorkerSettings",
+    "rq": "rq.cli worker --path .",
+}
+READY = r"\w@.* ready|Starting worker|Listening on"
+
+
+def developed(queue: str, folder: Path) -> dict[str, str]:
+    """A copy of the queue's example, `changed.py`, in a folder of its own; the settings for it."""
+    target = f"examples.{queue}.receipts:app"
+    return changed(settings_of(target, folder), folder, target, {})
+
+
+def edit(worker: Server, folder: Path, noticed: str = "") -> None:
+    """Have the job say `sent` where it said `done`, and wait until that is noticed.
+
+    Files are watched a little later than the worker is ready: the file is saved again until then.
+    """
+    file = folder / "changed.py"
+    file.write_text(with_changes(file.read_text(), {"} done": "} sent"}))
+
+    def seen() -> bool:
+        with suppress(ServerError):
+            worker.wait_for(noticed, timeout=2)
+            return True
+        file.write_text(file.read_text() + "\n")
+        return False
+
+    if noticed:
+        ask_until(seen, bool, 60)
+
+
+@pytest.mark.parametrize("queue", ["celery", "arq"])
+def test_watchfiles_restarts_a_worker_when_the_code_changes(queue: str, tmp_path: Path):
+    """`watchfiles 'celery --app main.queue worker' .`, and the same with arq's command: a file is saved, the worker is started again, and the next job runs the new code."""
+    env = developed(queue, tmp_path)
+    command = (*PYTHON, "watchfiles", f"{sys.executable} -m {WORKERS[queue]}", ".")
+    with (
+        serve("changed:app", env=env) as app,
+        start(command, cwd=tmp_path, env=env, ready=READY) as worker,
+    ):
+        place(app, 1)
+        worker.wait_for("order 1 done")
+        edit(worker, tmp_path, "Warm shutdown|shutdown on SIGINT")
+        place(app, 2)
+        worker.wait_for("order 2 sent")
+
+
+def test_arq_with_watch_starts_again_with_the_old_code(tmp_path: Path):
+    """`arq --watch .` prints `files changed, reloading arq worker...`, and the next job runs the old code: the module is not imported again."""
+    env = developed("arq", tmp_path)
+    command = (*PYTHON, *WORKERS["arq"].split(), "--watch", ".")
+    with (
+        serve("changed:app", env=env) as app,
+        start(command, cwd=tmp_path, env=env, ready=READY) as worker,
+    ):
+        edit(worker, tmp_path, "files changed, reloading arq worker")
+        worker.wait_for("Starting worker", nth=2)
+        place(app, 1)
+        worker.wait_for("order 1 (done|sent)")
+        assert "order 1 done" in worker.transcript()
+
+
+def test_rq_runs_the_new_code_without_a_restart(tmp_path: Path):
+    """An RQ worker imports the module in the process of each job: the next job runs the new code, and nothing is started again."""
+    env = developed("rq", tmp_path)
+    command = (*PYTHON, *WORKERS["rq"].split())
+    with (
+        serve("changed:app", env=env) as app,
+        start(command, cwd=tmp_path, env=env, ready=READY) as worker,
+    ):
+        place(app, 1)
+        worker.wait_for("order 1 done")
+        edit(worker, tmp_path)
+        place(app, 2)
+        worker.wait_for("order 2 sent")

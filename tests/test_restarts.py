@@ -91,6 +91,12 @@ def ask_once_more(server: Server, _: Path) -> None:
     server.wait()
 
 
+def ask_gunicorn_once_more(server: Server, _: Path) -> None:
+    """Send the request after which the worker ends, and wait for the one in its place."""
+    client.get(f"{server.url}/openapi.json")
+    server.wait_for("Application startup complete", nth=2)
+
+
 @dataclass(frozen=True)
 class Row:
     """How the server is started and stopped, and how long the work takes."""
@@ -127,6 +133,9 @@ ROWS = {
     "gunicorn, `SIGTERM`": Row(gunicorn, signals(SIGTERM)),
     "gunicorn with `--graceful-timeout 1`, `SIGTERM`": Row(
         partial(gunicorn, "--graceful-timeout", "1"), signals(SIGTERM)
+    ),
+    "gunicorn with `--max-requests 2`, and the second": Row(
+        partial(gunicorn, "--max-requests", "2"), ask_gunicorn_once_more
     ),
 }
 
@@ -361,6 +370,24 @@ def test_gunicorn_lets_a_long_task_be_that_does_not_block(kind: str):
         server.wait_for("Application startup complete")
         client.post(f"{server.url}/{kind}/4.5")
         server.wait_for("work: done")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["def", "async-def"])
+@pytest.mark.parametrize(("timeout", "became"), [("2", "lost"), ("60", "done")])
+def test_after_max_requests_a_task_longer_than_timeout_is_lost(
+    kind: str, timeout: str, became: str
+):
+    """A worker that has had its `--max-requests` waits for its tasks and tells gunicorn nothing meanwhile: after `--timeout`, 30 seconds by default, it is killed, `WORKER TIMEOUT`, and a task that takes longer is lost, also one that does not block."""
+    assert Config().timeout == 30
+    with gunicorn("--max-requests", "2", "--timeout", timeout) as server:
+        server.expect("WORKER TIMEOUT")
+        server.wait_for("Application startup complete")
+        client.post(f"{server.url}/{kind}/5")
+        worker_of(server)
+        ask_gunicorn_once_more(server, Path())
+        assert what_became_of_it(server) == became
+        assert ("WORKER TIMEOUT" in server.transcript()) == (became == "lost")
 
 
 @pytest.mark.slow

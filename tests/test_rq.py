@@ -2,7 +2,6 @@
 
 import re
 import secrets
-import subprocess
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,7 @@ from runner.process import PYTHON, start
 from runner.services import Service
 from tests.copying import changed
 from tests.orders import answers_without, ask_until, place, state
-from tests.services import running, settings_of
+from tests.services import redis_cli, settings_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.queues]
 
@@ -93,12 +92,6 @@ def test_without_redis_the_client_gets_503(app: Server, redis: Service):
         assert answer.status_code == 503
         assert answer.elapsed.total_seconds() < 8
     assert place(app, 3).status_code == 202
-
-
-def redis_cli(*words: str) -> str:
-    """What `redis-cli` prints."""
-    command = ["redis-cli", "-p", str(running("redis").port), *words]
-    return subprocess.check_output(command, text=True)
 
 
 @pytest.fixture
