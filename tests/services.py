@@ -100,7 +100,7 @@ async def _delete_queues(url: str) -> None:
     """Those of the examples whose tests use the same orders again."""
     async with await aio_pika.connect(url) as connection:
         channel = await connection.channel()
-        for queue in ("receipts", "reminders"):  # of Taskiq
+        for queue in ("receipts", "reminders", "parcels"):  # of Taskiq
             for kind in ("", ".delay", ".dead"):
                 await channel.queue_delete(queue + kind)
         for kind in ("", ".DQ", ".XQ"):  # of Dramatiq

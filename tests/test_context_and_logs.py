@@ -16,6 +16,7 @@ import pytest
 from runner import Server, client, new_client, serve
 from runner.process import PATIENCE, ROOT, free_port
 from tests.load import post_at_once
+from tests.sentry import a_sentry
 
 
 @pytest.mark.parametrize("path", ["/async-endpoint", "/async-dependency"])
@@ -198,6 +199,32 @@ def test_a_span_of_your_own_belongs_to_the_trace_of_the_request():
     assert request.time < own.time
 
 
+INSTRUMENTED = "examples.context_and_logs.instrumented:app"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["/orders", "/plain"])
+def test_the_instrumented_request_ends_before_its_task(path: str):
+    """With the package (0.66) the span of the request ends with the response, and does not include the task. The task, that of a plain response too, has a span of its own, `BackgroundTask send_receipt`. FastAPI makes none then."""
+    with serve(INSTRUMENTED) as server:
+        client.post(server.url + path)
+        task = server.wait_for("s UNSET BackgroundTask send_receipt$")
+        request = server.wait_for(f"s UNSET POST {path}$")
+        assert "fastapi." not in server.transcript()
+    assert request.time < task.time
+    assert float(request.text.split()[0]) < 0.5 <= float(task.text.split()[0])
+
+
+@pytest.mark.slow
+def test_what_a_task_raises_is_an_error_of_its_span_alone():
+    """What the task raises makes its span an error. That of the request has ended, and has none."""
+    with serve(INSTRUMENTED) as server:
+        client.post(f"{server.url}/orders", params={"address": "ada"})
+        server.wait_for("s ERROR BackgroundTask send_receipt$")
+        server.wait_for("s UNSET POST /orders$")
+        server.wait_for("ValueError: ada is no address")
+
+
 def receipts(server: Server) -> set[float]:
     """What `/metrics` says of the counter when many ask at once."""
     with ThreadPoolExecutor(20) as threads:
@@ -221,3 +248,21 @@ def test_each_worker_counts_for_itself(shared: bool, tmp_path: Path):
             if seen == {41} if shared else len(seen) == 2 and sum(seen) == 41:
                 break
     assert seen == {41} if shared else len(seen) == 2 and sum(seen) == 41
+
+
+def test_sentry_is_told_when_a_job_begins_and_how_it_ends():
+    """`sentry_sdk.monitor` sends a check-in when the job begins, `in_progress`, and one when it has ended, `ok` or `error`. The first names the interval in which Sentry is to expect the next."""
+    target = "examples.context_and_logs.checked_in:app"
+    with a_sentry() as sentry, serve(target, env=sentry.env) as server:
+        server.expect("ConnectionError|raised an exception")
+        server.wait_for("refresh_prices: done")
+        told = [sentry.next("check_in") for _ in range(4)]
+    by_job = {
+        slug: [each for each in told if each["monitor_slug"] == slug]
+        for slug in ("refresh-prices", "send-digest")
+    }
+    for slug, end in {"refresh-prices": "ok", "send-digest": "error"}.items():
+        first, last = by_job[slug]
+        assert (first["status"], last["status"]) == ("in_progress", end)
+        assert first["check_in_id"] == last["check_in_id"]
+        assert first["monitor_config"]["schedule"]["value"] == 1

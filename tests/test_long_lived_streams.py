@@ -2,14 +2,16 @@
 
 import json
 import socket
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from signal import SIGTERM
+from signal import SIGINT, SIGTERM, Signals
 
 import httpx
 import pytest
-from websockets.exceptions import ConnectionClosedOK
-from websockets.sync.client import connect
+from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
+from websockets.sync.client import ClientConnection, connect
 
 from runner import Server, client, serve
 from tests.copying import changed
@@ -181,3 +183,72 @@ def test_when_the_pushing_is_over_the_client_is_told():
             websocket.recv()
         server.wait_for("follow_prices: ended")
         assert "Exception" not in server.transcript()
+
+
+STOPPED = "examples.long_lived_streams.stopped:app"
+
+
+@contextmanager
+def a_chat(server: Server) -> Iterator[ClientConnection]:
+    """A WebSocket over which something has been said."""
+    with connect(server.url.replace("http", "ws") + "/chat") as websocket:
+        websocket.send("ada")
+        assert websocket.recv() == "hello ada"
+        yield websocket
+
+
+def code_of(websocket: ClientConnection) -> int:
+    """The code with which the other side closes it."""
+    with pytest.raises(ConnectionClosedError) as closed:
+        websocket.recv(timeout=30)
+    assert closed.value.rcvd
+    return closed.value.rcvd.code
+
+
+@pytest.mark.parametrize("sent", [SIGTERM, SIGINT])
+def test_a_stop_closes_open_websockets_with_1012(sent: Signals):
+    """When uvicorn is asked to stop, it closes every WebSocket with code 1012, “service restart”. An endpoint that receives gets a `WebSocketDisconnect` with that code, and uvicorn waits for what it still awaits."""
+    with serve(STOPPED) as server:
+        with a_chat(server) as websocket:
+            server.process.send_signal(sent)
+            assert code_of(websocket) == 1012
+        server.wait()
+        told, archived, ended = positions(
+            server,
+            "chat: closed with 1012",
+            "archive_chat: awaited",
+            "Application shutdown complete",
+        )
+    assert told < archived < ended
+
+
+def test_a_task_that_a_websocket_endpoint_has_started_is_lost_at_a_stop(tmp_path: Path):
+    """It does not wait for what the endpoint has given to `create_task`."""
+    slower = {
+        "await asyncio.sleep(1)": "await asyncio.sleep(1 + 60 * (how != 'awaited'))"
+    }
+    with serve("changed:app", env=changed({}, tmp_path, STOPPED, slower)) as server:
+        with a_chat(server):
+            server.stop()
+        server.wait_for("archive_chat: awaited")
+        assert "in a task" not in server.transcript()
+
+
+@pytest.mark.parametrize("limit", [(), ("--timeout-graceful-shutdown", "1")])
+def test_an_endpoint_that_never_receives_is_not_told(limit: tuple[str, ...]):
+    """An endpoint that only waits for a queue is not told, though its client has its 1012: uvicorn waits for it without a limit. At the limit of `--timeout-graceful-shutdown` it is cancelled, and its `finally` runs."""
+    with serve(STOPPED, *limit) as server:
+        server.expect("timeout graceful shutdown exceeded")
+        with connect(server.url.replace("http", "ws") + "/news") as websocket:
+            client.post(f"{server.url}/news/tea")
+            assert websocket.recv() == "tea"
+            server.process.send_signal(SIGTERM)
+            assert code_of(websocket) == 1012
+        server.wait_for("Waiting for background tasks to complete")
+        if limit:
+            server.wait_for("timeout graceful shutdown exceeded")
+            server.wait_for("follow_news: ended")
+            server.wait()
+        else:
+            server.kill()
+            assert "follow_news: ended" not in server.transcript()

@@ -3,6 +3,7 @@
 import os
 import pickle
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,11 +17,12 @@ import pytest
 
 from runner import Server, client, serve
 from runner.needs import needs_of, start_worker
-from runner.process import ROOT, ServerError, free_port, lives, start
+from runner.process import PYTHON, ROOT, ServerError, free_port, lives, start
 from tests.copying import changed, with_changes
 from tests.orders import ask_until
 from tests.services import settings_of
 from tests.terminal import positions
+from tests.test_restarts import change_the_file
 
 pytestmark = pytest.mark.slow
 
@@ -232,6 +234,107 @@ def test_each_cell_of_the_table(row: str, column: str, text: str):
     found = "done" if "work: done" in said else "lost"
     assert "work: ended" in said or found == "lost"
     assert found == text, f"docs/processes-and-programs.md: {row}, {column} is {found}"
+
+
+OWN_PROCESS = "examples.processes_and_programs.own_process:app"
+FORKED = r"multi-threaded, use of fork\(\)"
+"""What Python 3.12 and newer warn of, where a thread runs."""
+
+
+def test_the_request_is_answered_while_the_process_works():
+    """`start` returns at once: the request is answered while the process works, and so are others."""
+    with serve(OWN_PROCESS) as server:
+        answer = client.post(f"{server.url}/spawn/60")
+        server.wait_for("build_report: started")
+        assert client.get(f"{server.url}/ping").json() == {"message": "pong"}
+        process = psutil.Process(answer.json())
+        assert running([process])
+
+
+def test_a_process_that_has_ended_is_a_zombie_until_the_next_start():
+    """A process that has ended is a zombie until it is joined, or the next one is started."""
+    with serve(OWN_PROCESS) as server:
+        first = psutil.Process(client.post(f"{server.url}/spawn/0").json())
+        ask_until(first.status, lambda now: now == psutil.STATUS_ZOMBIE, 30)
+        client.post(f"{server.url}/spawn/60")
+        assert not first.is_running()
+
+
+@pytest.mark.parametrize("daemon", [False, True], ids=["process", "daemon"])
+@pytest.mark.parametrize("method", ["spawn", "fork"])
+def test_a_process_outlives_a_server_that_gets_sigterm(method: str, daemon: bool):
+    """After `SIGTERM`, which a deploy sends, the process runs on without its server, forked or spawned, with `daemon=True` or not."""
+    with serve(OWN_PROCESS) as server:
+        server.expect(FORKED)
+        process = a_process_of(server, f"{method}/60?daemon={daemon}")
+        end(server, SIGTERM)
+        assert running([process])
+
+
+def test_a_reload_leaves_it_running_too(tmp_path: Path):
+    """A changed file under `--reload` does the same: the old server ends, the new one starts, and the process of the old one runs on."""
+    shutil.copy(
+        ROOT / "examples/processes_and_programs/own_process.py", tmp_path / "main.py"
+    )
+    command = [*PYTHON, "uvicorn", "main:app", "--reload", "--port", "0"]
+    with start(command, cwd=tmp_path) as server:
+        process = a_process_of(server, "spawn/60?daemon=True")
+        change_the_file(server, tmp_path)
+        assert running([process])
+
+
+@pytest.mark.parametrize(
+    ("path", "waits"),
+    [("spawn/5", True), ("spawn/60?daemon=True", False), ("fork/5?daemon=True", True)],
+    ids=["process", "daemon", "forked daemon"],
+)
+def test_after_sigint_python_waits_for_it_and_terminates_a_daemon(
+    path: str, waits: bool
+):
+    """After `SIGINT` to the server alone Python waits for the process, however long, and terminates it if it is a daemon. A forked daemon ignores that too, and is waited for."""
+    with serve(OWN_PROCESS) as server:
+        server.expect(FORKED)
+        process = a_process_of(server, path)
+        server.stop(SIGINT)
+        assert not running([process])
+        printed = server.transcript()
+    assert ("build_report: done" in printed) == waits
+    if waits:
+        assert printed.index("Finished server") < printed.index("build_report: done")
+
+
+def test_a_task_that_joins_its_process_is_waited_for():
+    """A `def` task that starts the process and joins it is waited for after `SIGTERM`: the process ends first, and leaves no zombie."""
+    with serve(OWN_PROCESS) as server:
+        client.post(f"{server.url}/task/5")
+        server.wait_for("build_report: started")
+        assert client.get(f"{server.url}/ping").status_code == 200
+        server.stop()
+        asked, done, joined, ended = positions(
+            server,
+            "Shutting down",
+            "build_report: done",
+            "build_and_wait: ended with 0",
+            "Application shutdown complete",
+        )
+    assert asked < done < joined < ended
+
+
+def test_at_its_limit_the_process_is_killed(tmp_path: Path):
+    """At its limit the task kills the process, and collects it."""
+    env = changed({}, tmp_path, OWN_PROCESS, {"LIMIT = 30": "LIMIT = 1"})
+    with serve("changed:app", env=env) as server:
+        client.post(f"{server.url}/task/60")
+        server.wait_for("build_and_wait: ended with -9")
+        [tracker] = programs(server)  # which Python keeps beside what it spawns
+        assert "resource_tracker" in " ".join(tracker.cmdline())
+
+
+def a_process_of(server: Server, path: str) -> psutil.Process:
+    """Let the server start a process, and wait until it works."""
+    pid = client.post(f"{server.url}/{path}").json()
+    server.wait_for("build_report: started")
+    return psutil.Process(pid)
 
 
 OWN_EXECUTOR = "examples.processes_and_programs.own_executor:app"

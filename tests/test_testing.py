@@ -30,7 +30,7 @@ def run_published(
 @pytest.mark.slow
 def test_the_tests_of_this_page_pass(tmp_path: Path):
     """The tests shown here pass, with every warning an error."""
-    assert re.match(r"12 passed in ", run_published(tmp_path, changes={}))
+    assert re.match(r"14 passed in ", run_published(tmp_path, changes={}))
 
 
 @pytest.mark.slow
@@ -70,12 +70,18 @@ def test_only_a_server_notices_that_the_client_waits(tmp_path: Path):
     [
         ("prices.py", {"await asyncio.wait(app.state.running, timeout=5)": "pass"}),
         ("prices.py", {"app.state.running.add(task)": "pass"}),
+        ("prices.py", {'yield {"currency": "EUR"}': "yield {}"}),
         ("orders.py", {"with sessions.begin()": "with sessionmaker(engine).begin()"}),
     ],
-    ids=["nobody waits", "nobody holds it", "the app's own database"],
+    ids=[
+        "nobody waits",
+        "nobody holds it",
+        "nothing is yielded",
+        "the app's own database",
+    ],
 )
 def test_they_notice_a_wrong_app(tmp_path: Path, file: str, changes: dict[str, str]):
-    """They fail if nobody waits for what `create_task` has started; those of the next section, if the task opens its session on the app's own database."""
+    """They fail if nobody waits for what `create_task` has started, or if the lifespan yields nothing; those of the next section, if the task opens its session on the app's own database."""
     line = run_published(tmp_path, f"test_{file}", changes=changes, file=file)
     assert "1 failed" in line
 

@@ -1,16 +1,20 @@
 """The statements of docs/thread-pool.md."""
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from uvicorn.importer import import_from_string
 
 from runner import Server, client, new_client, serve
 from tests.copying import changed
+from tests.load import post_at_once
 from tests.terminal import positions
 
 
@@ -229,3 +233,93 @@ def test_a_server_with_a_limit_on_concurrency_counts_running_tasks():
     assert [answer.status_code for answer in accepted] == [200] * 5
     assert refused.status_code == 503
     assert refused.text == "Service Unavailable"
+
+
+ONE_CLIENT = "examples.thread_pool.one_client:app"
+
+
+class Partner(ThreadingHTTPServer):
+    """A service that answers nobody before it is told to."""
+
+    daemon_threads = True
+    request_queue_size = 200
+
+    def __init__(self) -> None:
+        self.may_answer = threading.Event()
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What the example finds in its environment."""
+        return {"PARTNER": f"http://127.0.0.1:{self.server_port}/partner"}
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        assert isinstance(self.server, Partner)
+        self.server.may_answer.wait(60)
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def partner() -> Iterator[Partner]:
+    with Partner() as partner:
+        threading.Thread(target=partner.serve_forever, daemon=True).start()
+        yield partner
+        partner.may_answer.set()
+        partner.shutdown()
+
+
+def ask_at_once(server: Server, path: str, times: int) -> None:
+    """Send so many orders to the partner, all of whom have their answer."""
+    assert set(post_at_once(server, path, times)) == {200}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("library", "limits", "calls", "delivered"),
+    [
+        ("httpx", "limits=LIMITS, ", 4, 2),
+        ("httpx2", "limits=LIMITS, ", 4, 2),
+        ("httpx", "", 101, 100),
+    ],
+)
+def test_a_call_that_waits_too_long_for_a_connection_is_a_pool_timeout(
+    library: str,
+    limits: str,
+    calls: int,
+    delivered: int,
+    partner: Partner,
+    tmp_path: Path,
+):
+    """With two connections and four calls, two raise `PoolTimeout`, also with `httpx2`. Unless told otherwise a client has a hundred connections, and waits five seconds for one: of 101 calls one raises it."""
+    assert httpx.AsyncClient().timeout.pool == 5
+    other = {
+        "import httpx\n": f"import {library} as httpx\n",
+        "limits=LIMITS, ": limits,
+    }
+    env = changed(partner.env, tmp_path, ONE_CLIENT, other)
+    with serve("changed:app", env=env) as server:
+        ask_at_once(server, "/at-once/1", calls)
+        server.wait_for("deliver: 1: PoolTimeout", nth=calls - delivered)
+        partner.may_answer.set()
+        server.wait_for("deliver: 1: done", nth=delivered)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["in-turn", "patient"])
+def test_who_waits_elsewhere_or_without_a_limit_gets_a_connection(
+    way: str, partner: Partner
+):
+    """Behind a semaphore of two, or with `pool=None`, all four are delivered."""
+    with serve(ONE_CLIENT, env=partner.env) as server:
+        ask_at_once(server, f"/{way}/1", 4)
+        ask_at_once(server, "/at-once/2", 3)
+        server.wait_for("deliver: 2: PoolTimeout")  # so the others wait for longer
+        partner.may_answer.set()
+        server.wait_for("deliver: 1: done", nth=4)
+        assert "deliver: 1: PoolTimeout" not in server.transcript()

@@ -1,13 +1,9 @@
 """The statements of docs/when-a-task-fails.md."""
 
-import gzip
-import json
-import queue
 import re
-import threading
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -18,6 +14,7 @@ from runner import Server, client, new_client, serve
 from tests.copying import changed
 from tests.older import serve_with_fastapi
 from tests.orders import ask_until
+from tests.sentry import a_sentry
 from tests.services import in_a_thread
 
 both_parsers = pytest.mark.parametrize("parser", ["h11", "httptools"])
@@ -205,36 +202,45 @@ def test_while_it_waits_to_try_again_a_def_task_holds_a_thread():
     assert busy == {"at_work": 1}
 
 
+MONITORED = "examples.when_a_task_fails.monitored:app"
+
+
 @pytest.mark.slow
 def test_what_is_logged_as_an_exception_reaches_sentry_with_its_request():
     """Sentry gets the exception, the name of the task, and the method and address of the request."""
-    received: queue.Queue[bytes] = queue.Queue()
-
-    class Sentry(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
-            received.put(gzip.decompress(body))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            """Print nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Sentry) as sentry:
-        threading.Thread(target=sentry.serve_forever, daemon=True).start()
-        dsn = {"SENTRY_DSN": f"http://key@127.0.0.1:{sentry.server_port}/1"}
-        target = "examples.when_a_task_fails.monitored:app"
-        with serve(target, env=dsn) as server:
-            client.post(f"{server.url}/orders")
-            envelope = received.get(timeout=30)
-            server.wait_for("background task send_receipt failed")
-        sentry.shutdown()
-    event = json.loads(envelope.splitlines()[2])
+    with a_sentry() as sentry, serve(MONITORED, env=sentry.env) as server:
+        client.post(f"{server.url}/orders")
+        event = sentry.next("event")
+        server.wait_for("background task send_receipt failed")
     [exception] = event["exception"]["values"]
     assert exception["type"] == "ConnectionError"
     assert event["logentry"]["params"] == ["send_receipt"]
     assert event["request"]["method"] == "POST"
     assert event["request"]["url"].endswith("/orders")
+
+
+@pytest.mark.slow
+def test_the_transaction_of_a_request_lasts_until_its_tasks_have_ended(tmp_path: Path):
+    """With `traces_sample_rate`, Sentry's transaction of the request ends with its last task, not with the response: a task of a second makes it a second long. What the task reports belongs to it."""
+    changes = {'SENTRY_DSN"))': 'SENTRY_DSN"), traces_sample_rate=1.0)'}
+    changes["    raise ConnectionError"] = (
+        "    time.sleep(1)\n    raise ConnectionError"
+    )
+    changes["import os\n"] = "import os\nimport time\n"
+    with a_sentry() as sentry:
+        env = changed(sentry.env, tmp_path, MONITORED, changes)
+        with serve("changed:app", env=env) as server:
+            client.post(f"{server.url}/orders")
+            event, transaction = sentry.next("event"), sentry.next("transaction")
+            server.wait_for("background task send_receipt failed")
+    began, ended = (
+        datetime.fromisoformat(transaction[at])
+        for at in ("start_timestamp", "timestamp")
+    )
+    assert (ended - began).total_seconds() >= 1
+    assert event["transaction"] == transaction["transaction"] == "/orders"
+    trace = transaction["contexts"]["trace"]
+    assert event["contexts"]["trace"]["trace_id"] == trace["trace_id"]
 
 
 @pytest.mark.parametrize("path", ["/import", "/import-prices"])

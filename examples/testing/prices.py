@@ -10,10 +10,10 @@ ended: list[str] = []
 
 
 @asynccontextmanager
-async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, str]]:
     app.state.prices = {"tea": 4}
     app.state.running = set()
-    yield
+    yield {"currency": "EUR"}
     if app.state.running:
         await asyncio.wait(app.state.running, timeout=5)
 
@@ -34,6 +34,12 @@ async def refresh_prices() -> None:
 async def read_prices(request: Request) -> dict[str, int]:
     prices: dict[str, int] = request.app.state.prices
     return prices
+
+
+@app.get("/currency")
+async def read_currency(request: Request) -> str:
+    currency: str = request.state.currency
+    return currency
 
 
 @app.post("/prices", status_code=202)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import ASGITransport, AsyncClient
+from starlette.types import Receive, Scope, Send
 
 from prices import app, ended
 
@@ -35,6 +36,29 @@ def test_async_client_needs_the_lifespan_around_it() -> None:
             return prices
 
     assert asyncio.run(read_prices()) == {"tea": 4}
+
+
+def test_without_with_request_state_is_empty_whatever_ran_before() -> None:
+    with TestClient(app):
+        pass
+    assert TestClient(app).get("/prices").json() == {"tea": 4}  # left over
+    with pytest.raises(AttributeError, match="currency"):
+        TestClient(app).get("/currency")
+
+
+def test_async_client_needs_the_state_that_the_lifespan_yields() -> None:
+    async def read_currency() -> str:
+        async with app.router.lifespan_context(app) as state:
+
+            async def with_state(scope: Scope, receive: Receive, send: Send) -> None:
+                await app({**scope, "state": dict(state or {})}, receive, send)
+
+            transport = ASGITransport(with_state)
+            async with AsyncClient(transport=transport, base_url="http://x") as client:
+                currency: str = (await client.get("/currency")).json()
+                return currency
+
+    assert asyncio.run(read_currency()) == "EUR"
 
 
 def test_without_with_create_task_is_cancelled() -> None:

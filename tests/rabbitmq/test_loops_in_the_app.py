@@ -1,5 +1,6 @@
 """The statements of docs/loops-in-the-app.md."""
 
+import sys
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
 
@@ -128,6 +129,34 @@ def test_with_two_workers_one_has_the_loop_until_it_dies(tmp_path: Path):
         psutil.Process(int(first.text.split()[-1])).send_signal(SIGKILL)
         second = server.wait_for("refresh_for_ever: begins", start=seen)
     assert second.text != first.text
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ("", ["__main__", "changed"]),
+        (", reload=True", ["__main__", "__mp_main__", "changed"]),
+    ],
+    ids=["once", "reload"],
+)
+def test_a_loop_started_at_module_level_starts_with_every_import(
+    options: str, names: list[str], tmp_path: Path
+):
+    """`python main.py` with `uvicorn.run("main:app")` runs the file twice, as `__main__` and as `main`, and with `reload=True` three times: a thread that is started at module level is started as often. The lifespan runs once."""
+    env = changed(
+        {},
+        tmp_path,
+        REFRESH,
+        {"app = FastAPI(": "print('as', __name__)\napp = FastAPI("},
+    )
+    main = f'uvicorn.run("changed:app", port={free_port()}{options})'
+    with (tmp_path / "changed.py").open("a") as file:
+        file.write(f'\nif __name__ == "__main__":\n    import uvicorn\n    {main}\n')
+    with start([sys.executable, "changed.py"], cwd=tmp_path, env=env) as server:
+        server.wait_for("round 1: done")
+        said = [line.text for line in server.lines]
+    assert [line.split()[1] for line in said if line.startswith("as ")] == names
+    assert said.count("round 1: started") == 1
 
 
 REPEATED = "examples.loops_in_the_app.repeated:app"

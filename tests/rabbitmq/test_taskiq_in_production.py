@@ -108,3 +108,50 @@ def test_a_worker_in_the_app_wants_is_worker_process_before_startup(tmp_path: Pa
         app.wait_for("Call startup before starting listening", nth=3)
         app.kill()
         assert "send_receipt" not in app.transcript()
+
+
+DEPENDENCIES = "examples.taskiq_in_production.dependencies:app"
+INIT = 'taskiq_fastapi.init(broker, f"{__name__}:app")\n'
+
+
+def test_a_job_gets_from_a_dependency_what_the_lifespan_has_opened(tmp_path: Path):
+    """The worker runs the app's lifespan, and a job gets from a dependency the same as an endpoint: `request.app` and `request.state`."""
+    env = settings_of(DEPENDENCIES, tmp_path)
+    module = DEPENDENCIES.removesuffix(":app")
+    with serve(DEPENDENCIES, env=env) as app, a_worker(env, module) as worker:
+        answer = client.post(f"{app.url}/parcels/1")
+        worker.wait_for("pack: order 1 of the tea shop")
+    assert answer.json() == {"shop": "the tea shop"}
+
+
+def test_without_init_a_request_is_missing_its_scope(tmp_path: Path):
+    """Without `taskiq_fastapi.init` every job that needs the request fails in the worker, and not in the app: `Request.__init__() missing 1 required positional argument: 'scope'`."""
+    env = settings_of(DEPENDENCIES, tmp_path)
+    env = changed(env, tmp_path, DEPENDENCIES, {INIT: ""})
+    with serve("changed:app", env=env) as app, a_worker(env, "changed") as worker:
+        post(app, "/parcels/1")
+        worker.wait_for("Request.__init__.* missing 1 required .*argument: 'scope'")
+        worker.kill()
+        assert "pack: order 1" not in worker.transcript()
+
+
+def test_a_bare_request_is_filled_in_for_endpoints_only(tmp_path: Path):
+    """A dependency with the bare annotation `request: Request` works in an endpoint, and fails in a job: `get_shop() missing 1 required positional argument: 'request'`."""
+    env = settings_of(DEPENDENCIES, tmp_path)
+    bare = {
+        "get_shop(request: Annotated[Request, TaskiqDepends()])": "get_shop(request: Request)"
+    }
+    env = changed(env, tmp_path, DEPENDENCIES, bare)
+    with serve("changed:app", env=env) as app, a_worker(env, "changed") as worker:
+        answer = client.post(f"{app.url}/parcels/1")
+        worker.wait_for("get_shop.* missing 1 required .*argument: 'request'")
+    assert answer.json() == {"shop": "the tea shop"}
+
+
+def test_a_job_has_no_headers(tmp_path: Path):
+    """A dependency that reads `request.headers` fails in the worker: `KeyError: 'headers'`."""
+    env = settings_of(DEPENDENCIES, tmp_path)
+    module = DEPENDENCIES.removesuffix(":app")
+    with serve(DEPENDENCIES, env=env) as app, a_worker(env, module) as worker:
+        post(app, "/greetings/1")
+        worker.wait_for("KeyError: 'headers'")
