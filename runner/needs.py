@@ -159,7 +159,6 @@ NEEDS = {
     "celery": _CELERY,
     "celery_first_hour": _CELERY_ON_A_FILE,
     "celery_limits_and_stops": _CELERY_ON_A_FILE,
-    "processes_and_programs/celery_model": _CELERY,
     "arq": _ARQ,
     "dramatiq": _DRAMATIQ,
     "rq": replace(

@@ -25,14 +25,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.queues]
 APP = "examples.celery.receipts:app"
 DEFAULTS = "bench.celery_defaults:app"
 CHORD = "examples.celery.chord:app"
+MODEL = "examples.celery.model_per_process:app"
 WAITING = "examples.celery.waiting_for_a_result:app"
 
 
 def a_worker(
-    settings: dict[str, str], target: str = APP
+    settings: dict[str, str], target: str = APP, *options: str
 ) -> AbstractContextManager[Server]:
     module = target.removesuffix(":app")
-    return start_worker(NEEDS["celery"], module, settings, "--concurrency", "2")
+    options = ("--concurrency", "2", *options)
+    return start_worker(NEEDS["celery"], module, settings, *options)
 
 
 def test_the_job_runs_in_the_worker_and_its_state_can_be_read(
@@ -303,3 +305,57 @@ def test_rq_runs_the_new_code_without_a_restart(tmp_path: Path):
         edit(worker, tmp_path)
         place(app, 2)
         worker.wait_for("order 2 sent")
+
+
+def classify(app: Server, *texts: str) -> None:
+    for text in texts:
+        assert client.post(f"{app.url}/texts/{text}").status_code == 202
+
+
+def test_each_process_of_a_worker_loads_its_own_model(settings: dict[str, str]):
+    """With `worker_process_init` each of two processes loads it once, before its first job. The app loads none."""
+    with serve(MODEL, env=settings) as app, a_worker(settings, MODEL) as worker:
+        worker.wait_for("Model: loaded", nth=2)
+        classify(app, "tea", "milk", "coffee", "sugar")
+        worker.wait_for("classify: .* in process", nth=4)
+        said = worker.transcript()
+        loaded = re.findall(r"Model: loaded in process (\d+)", said)
+        used = re.findall(r"classify: .* in process (\d+)", said)
+        assert len(set(loaded)) == len(loaded) == 2
+        assert {*used} <= {*loaded}
+        assert "Model" not in app.transcript()
+
+
+def test_a_model_loaded_before_the_fork_is_that_of_another_process(
+    settings: dict[str, str], tmp_path: Path
+):
+    """Loaded when the module is imported, it is loaded once, in the worker's first process, and every job fails: `this model was loaded in another process`."""
+    early = {"@worker_process_init.connect\n": "", "app = F": "load_model()\napp = F"}
+    env = changed(settings, tmp_path, MODEL, early)
+    with serve("changed:app", env=env) as app, a_worker(env, "changed") as worker:
+        classify(app, "tea", "milk")
+        worker.wait_for("RuntimeError: this model was loaded in another", nth=2)
+        assert worker.transcript().count("Model: loaded") == 1
+
+
+@pytest.mark.parametrize(("seconds", "killed"), [("4", True), ("60", False)])
+def test_a_process_that_loads_for_longer_than_it_may_is_killed(
+    seconds: str, killed: bool, settings: dict[str, str], tmp_path: Path
+):
+    """A process that takes the place of another, here with `--max-tasks-per-child 1`, has four seconds to load its model unless `worker_proc_alive_timeout` says otherwise. Then it is killed, `Timed out waiting for UP message`, and the next one too, and no job is done. The first processes have no such limit."""
+    limit = {"alive_timeout = 60": f"alive_timeout = {seconds}"}
+    env = changed(settings, tmp_path, MODEL, limit) | {"SECONDS_TO_LOAD": "6"}
+    options = ("--concurrency", "1", "--max-tasks-per-child", "1")
+    with (
+        serve("changed:app", env=env) as app,
+        a_worker(env, "changed", *options) as worker,
+    ):
+        worker.expect("SIGKILL|UP message")
+        classify(app, "tea", "milk")
+        worker.wait_for("classify: tea")
+        if killed:
+            worker.wait_for("Timed out waiting for UP message", nth=2)
+            assert "classify: milk" not in worker.transcript()
+        else:
+            worker.wait_for("classify: milk")
+            assert "UP message" not in worker.transcript()

@@ -16,11 +16,9 @@ import psutil
 import pytest
 
 from runner import Server, client, serve
-from runner.needs import needs_of, start_worker
 from runner.process import PYTHON, ROOT, ServerError, free_port, lives, start
 from tests.copying import changed, with_changes
 from tests.orders import ask_until
-from tests.services import settings_of
 from tests.terminal import positions
 from tests.test_restarts import change_the_file
 
@@ -537,75 +535,3 @@ def test_a_limiter_of_one_lets_one_predict_at_a_time():
         server.wait_for("predict: done", nth=2, timeout=60)
         said = [x.text for x in server.lines if x.text.startswith("predict")]
     assert said == ["predict: started", "predict: done"] * 2
-
-
-CELERY = "examples.processes_and_programs.celery_model:app"
-
-
-def celery_worker(
-    env: dict[str, str], module: str, *options: str
-) -> AbstractContextManager[Server]:
-    return start_worker(needs_of(CELERY), module, env, *options)
-
-
-def classify(app: Server, *texts: str) -> None:
-    for text in texts:
-        assert client.post(f"{app.url}/texts/{text}").status_code == 202
-
-
-@pytest.mark.queues
-def test_each_process_of_a_celery_worker_loads_its_own_model(tmp_path: Path):
-    """With `worker_process_init` each of two processes loads it once, before its first job. The app loads none."""
-    env = settings_of(CELERY, tmp_path)
-    with (
-        serve(CELERY, env=env) as app,
-        celery_worker(env, CELERY[:-4], "--concurrency", "2") as worker,
-    ):
-        worker.wait_for("Model: loaded", nth=2)
-        classify(app, "tea", "milk", "coffee", "sugar")
-        worker.wait_for("classify: .* in process", nth=4)
-        said = worker.transcript()
-        loaded = re.findall(r"Model: loaded in process (\d+)", said)
-        used = re.findall(r"classify: .* in process (\d+)", said)
-        assert len(set(loaded)) == len(loaded) == 2
-        assert {*used} <= {*loaded}
-        assert "Model" not in app.transcript()
-
-
-@pytest.mark.queues
-def test_a_model_loaded_before_the_fork_is_that_of_another_process(tmp_path: Path):
-    """Loaded when the module is imported, it is loaded once, in the worker's first process, and every job fails: `this model was loaded in another process`."""
-    early = {"@worker_process_init.connect\n": "", "app = F": "load_model()\napp = F"}
-    env = changed(settings_of(CELERY, tmp_path), tmp_path, CELERY, early)
-    with (
-        serve("changed:app", env=env) as app,
-        celery_worker(env, "changed", "--concurrency", "2") as worker,
-    ):
-        classify(app, "tea", "milk")
-        worker.wait_for("RuntimeError: this model was loaded in another", nth=2)
-        assert worker.transcript().count("Model: loaded") == 1
-
-
-@pytest.mark.queues
-@pytest.mark.parametrize(("seconds", "killed"), [("4", True), ("60", False)])
-def test_a_process_that_loads_for_longer_than_it_may_is_killed(
-    seconds: str, killed: bool, tmp_path: Path
-):
-    """A process that takes the place of another, here with `--max-tasks-per-child 1`, has four seconds to load its model unless `worker_proc_alive_timeout` says otherwise. Then it is killed, `Timed out waiting for UP message`, and the next one too, and no job is done. The first processes have no such limit."""
-    limit = {"alive_timeout = 60": f"alive_timeout = {seconds}"}
-    env = changed(settings_of(CELERY, tmp_path), tmp_path, CELERY, limit)
-    env = env | {"SECONDS_TO_LOAD": "6"}
-    options = ("--concurrency", "1", "--max-tasks-per-child", "1")
-    with (
-        serve("changed:app", env=env) as app,
-        celery_worker(env, "changed", *options) as worker,
-    ):
-        worker.expect("SIGKILL|UP message")
-        classify(app, "tea", "milk")
-        worker.wait_for("classify: tea")
-        if killed:
-            worker.wait_for("Timed out waiting for UP message", nth=2)
-            assert "classify: milk" not in worker.transcript()
-        else:
-            worker.wait_for("classify: milk")
-            assert "UP message" not in worker.transcript()
