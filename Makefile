@@ -32,7 +32,7 @@ new: .venv/for-tests ## Begin PAGE=temporary-files: page, example, claim, scene,
 	@$(in_venv)python -m workshop.new $(PAGE)
 
 page: install ## Check all that concerns PAGE=when-it-runs
-	@$(in_venv)python -m pytest --quiet --tb=no --show-capture=no -r N -m 'not browsers' --page $(or $(PAGE),$(error name one: make page PAGE=when-it-runs))
+	@$(in_venv)python -m pytest --quiet --tb=no --show-capture=no -r N -m 'not browsers and not queues' --page $(or $(PAGE),$(error name one: make page PAGE=when-it-runs))
 
 mutants: install ## Change the examples of PAGE=heavy-work, or SINCE=main~20, line by line: which change does no check notice
 	@$(in_venv)python -u -m workshop.mutants --page "$(PAGE)" --since "$(SINCE)"

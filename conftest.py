@@ -61,9 +61,9 @@ def pytest_runtestloop() -> None:
     gc.enable()
 
 
-def pytest_xdist_auto_num_workers() -> int:
-    """Six more than there are cores: most tests wait for something."""
-    return (os.cpu_count() or 1) + 6
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Six more than there are cores: most tests wait for something. Of one page there are few."""
+    return (os.cpu_count() or 1) + (2 if config.getoption("--page") else 6)
 
 
 def pytest_xdist_make_scheduler(config, log):

@@ -121,6 +121,10 @@ def pytest_terminal_summary(
                 lines[2 : 3 - _MOST] = ["…"]
             for line in lines or ["as above"]:
                 terminalreporter.write_line(f"    {line}")
+    claims = claims_of(page)
+    if claims and "pytest.mark.queues" in claims.read_text():
+        rest = f"left out: .venv/bin/pytest -m queues --page {page}"
+        terminalreporter.write_line(f"{'kills of queues':24}{rest}")
 
 
 def _kind(nodeid: str, page: str) -> str:
