@@ -30,12 +30,12 @@ PRESS_RUN = f"""
 """
 SEARCH = """
     const field = document.querySelector("input.md-search__input")
-    document.querySelector("#__search").click() // a window that nobody sees has no focus
     field.value = "task blocks"
-    field.dispatchEvent(new Event("input", {bubbles: true}))
-    field.dispatchEvent(new KeyboardEvent("keyup", {bubbles: true}))
-    while (!document.querySelector(".md-search-result__link"))
-        await new Promise(next => setTimeout(next, 20))
+    while (!document.querySelector(".md-search-result__link")) {
+        for (const kind of ["focusin", "keyup"]) // a window that nobody sees has no focus
+            field.dispatchEvent(new Event(kind, {bubbles: true}))
+        await new Promise(next => setTimeout(next, 200))
+    }
     return document.querySelector(".md-search-result__link").href
 """
 ADD_SCRIPT = """
