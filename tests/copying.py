@@ -4,9 +4,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
+from runner import Server, ServerError
 from runner.process import ROOT
+from tests.orders import ask_until
 
 
 def with_changes(text: str, changes: Mapping[str, str]) -> str:
@@ -33,6 +36,23 @@ def last_line_of_pytest(
         timeout=240,
     )
     return ended.stdout.splitlines()[-1]
+
+
+def save_until(server: Server, pattern: str, file: Path) -> None:
+    """Save a file again and again, until the process has printed that it noticed.
+
+    It begins to watch a little later than it is ready.
+    """
+
+    def noticed() -> bool:
+        with file.open("a") as opened:
+            opened.write("\n")
+        with suppress(ServerError):
+            server.wait_for(pattern, timeout=2)
+            return True
+        return False
+
+    ask_until(noticed, bool, 30)
 
 
 def changed(

@@ -9,17 +9,18 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from importlib.util import find_spec
 from queue import Empty, Queue
 from signal import SIGCONT
-from threading import Event, Thread
+from threading import Event
 from typing import Any
 
 import pytest
 
 from runner import Server
 from runner.process import PATIENCE, PYTHON, freeze, start
+from tests.listening import Silent, listening
 
 NO_LOOP = "mangum/adapter.py:[0-9]+: DeprecationWarning: There is no current event loop"
 """What Mangum has Python 3.12 and 3.13 say when it looks for one, and makes its own."""
@@ -95,7 +96,7 @@ def deployed(
         pytest.skip("needs awslambdaric, which has wheels for Linux only")
     function = Function(freezes)
 
-    class RuntimeAPI(BaseHTTPRequestHandler):
+    class RuntimeAPI(Silent):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
@@ -117,11 +118,7 @@ def deployed(
             self.send_header("Content-Length", "0")
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), RuntimeAPI) as api:
-        Thread(target=api.serve_forever, daemon=True).start()
+    with listening(ThreadingHTTPServer(("127.0.0.1", 0), RuntimeAPI)) as api:
         command = (*PYTHON, "awslambdaric", handler)
         address = {"AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api.server_port}"}
         env = {**address, **(env or {})}
@@ -129,4 +126,3 @@ def deployed(
             function.process = process
             process.expect(NO_LOOP)
             yield function
-        api.shutdown()

@@ -3,11 +3,12 @@
 import gzip
 import json
 import queue
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
+
+from tests.listening import Silent, listening
 
 
 class Sentry:
@@ -32,7 +33,7 @@ def a_sentry() -> Iterator[Sentry]:
     """Run it until the end of the block."""
     received: queue.Queue[tuple[str, Any]] = queue.Queue()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Silent):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             _, *lines = gzip.decompress(body).splitlines()
@@ -41,10 +42,5 @@ def a_sentry() -> Iterator[Sentry]:
             self.send_response(200)
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            """Print nothing."""
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with listening(ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
         yield Sentry(f"http://key@127.0.0.1:{server.server_port}/1", received)
-        server.shutdown()

@@ -1,10 +1,10 @@
 """The statements of docs/celery.md."""
 
 import re
-import sys
+import shlex
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +12,11 @@ import pytest
 
 from bench.trial import kill, trial
 from bench.ways import WAYS
-from runner import Server, ServerError, client, serve
+from runner import Server, client, serve
 from runner.needs import NEEDS, start_worker
-from runner.process import PYTHON, start
+from runner.process import PYTHON
 from runner.services import Service
-from tests.copying import changed, with_changes
+from tests.copying import changed, save_until, with_changes
 from tests.orders import answers_without, ask_until, place, state
 from tests.services import redis_cli, settings_of
 
@@ -228,51 +228,32 @@ def test_a_chord_needs_a_result_backend(settings: dict[str, str], tmp_path: Path
     assert redis_cli("llen", "celery") == "0\n"
 
 
-WORKERS = {
-    "celery": "celery --app changed.queue worker --loglevel INFO --concurrency 1",
-    "arq": "arq changed.WorkerSettings",
-    "rq": "rq.cli worker --path .",
-}
-READY = r"\w@.* ready|Starting worker|Listening on"
-
-
 def developed(queue: str, folder: Path) -> dict[str, str]:
     """A copy of the queue's example, `changed.py`, in a folder of its own; the settings for it."""
     target = f"examples.{queue}.receipts:app"
     return changed(settings_of(target, folder), folder, target, {})
 
 
-def edit(worker: Server, folder: Path, noticed: str = "") -> None:
-    """Have the job say `sent` where it said `done`, and wait until that is noticed.
-
-    Files are watched a little later than the worker is ready: the file is saved again until then.
-    """
+def edit(folder: Path) -> Path:
+    """Have the job say `sent` where it said `done`; the changed file."""
     file = folder / "changed.py"
     file.write_text(with_changes(file.read_text(), {"} done": "} sent"}))
-
-    def seen() -> bool:
-        with suppress(ServerError):
-            worker.wait_for(noticed, timeout=2)
-            return True
-        file.write_text(file.read_text() + "\n")
-        return False
-
-    if noticed:
-        ask_until(seen, bool, 60)
+    return file
 
 
 @pytest.mark.parametrize("queue", ["celery", "arq"])
 def test_watchfiles_restarts_a_worker_when_the_code_changes(queue: str, tmp_path: Path):
     """`watchfiles 'celery --app main.queue worker' .`, and the same with arq's command: a file is saved, the worker is started again, and the next job runs the new code."""
     env = developed(queue, tmp_path)
-    command = (*PYTHON, "watchfiles", f"{sys.executable} -m {WORKERS[queue]}", ".")
+    command = shlex.join((*PYTHON, *NEEDS[queue].worker))
+    needs = replace(NEEDS[queue], worker=("watchfiles", command, str(tmp_path)))
     with (
         serve("changed:app", env=env) as app,
-        start(command, cwd=tmp_path, env=env, ready=READY) as worker,
+        start_worker(needs, "changed", env) as worker,
     ):
         place(app, 1)
         worker.wait_for("order 1 done")
-        edit(worker, tmp_path, "Warm shutdown|shutdown on SIGINT")
+        save_until(worker, "Warm shutdown|shutdown on SIGINT", edit(tmp_path))
         place(app, 2)
         worker.wait_for("order 2 sent")
 
@@ -280,12 +261,11 @@ def test_watchfiles_restarts_a_worker_when_the_code_changes(queue: str, tmp_path
 def test_arq_with_watch_starts_again_with_the_old_code(tmp_path: Path):
     """`arq --watch .` prints `files changed, reloading arq worker...`, and the next job runs the old code: the module is not imported again."""
     env = developed("arq", tmp_path)
-    command = (*PYTHON, *WORKERS["arq"].split(), "--watch", ".")
     with (
         serve("changed:app", env=env) as app,
-        start(command, cwd=tmp_path, env=env, ready=READY) as worker,
+        start_worker(NEEDS["arq"], "changed", env, "--watch", str(tmp_path)) as worker,
     ):
-        edit(worker, tmp_path, "files changed, reloading arq worker")
+        save_until(worker, "files changed, reloading arq worker", edit(tmp_path))
         worker.wait_for("Starting worker", nth=2)
         place(app, 1)
         worker.wait_for("order 1 (done|sent)")
@@ -295,14 +275,13 @@ def test_arq_with_watch_starts_again_with_the_old_code(tmp_path: Path):
 def test_rq_runs_the_new_code_without_a_restart(tmp_path: Path):
     """An RQ worker imports the module in the process of each job: the next job runs the new code, and nothing is started again."""
     env = developed("rq", tmp_path)
-    command = (*PYTHON, *WORKERS["rq"].split())
     with (
         serve("changed:app", env=env) as app,
-        start(command, cwd=tmp_path, env=env, ready=READY) as worker,
+        start_worker(NEEDS["rq"], "changed", env) as worker,
     ):
         place(app, 1)
         worker.wait_for("order 1 done")
-        edit(worker, tmp_path)
+        edit(tmp_path)
         place(app, 2)
         worker.wait_for("order 2 sent")
 

@@ -6,7 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from examples.recipes.chosen_address import may_be_called
 from runner import Server, client, serve
 from runner.process import ROOT, free_port
 from tests.copying import changed
+from tests.listening import Silent, listening
 
 TARGET = "examples.recipes.chosen_address:app"
 INSIDE, OUTSIDE = "127.0.0.1", "127.0.0.2"
@@ -42,7 +43,7 @@ class Listening(ThreadingHTTPServer):
         self.hurry = threading.Event()
 
 
-class Receive(BaseHTTPRequestHandler):
+class Receive(Silent):
     server: Listening
     protocol_version = "HTTP/1.1"
 
@@ -60,9 +61,6 @@ class Receive(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
-        """Print nothing."""
-
 
 @pytest.fixture
 def port() -> int:
@@ -70,11 +68,9 @@ def port() -> int:
 
 
 def listen(address: str, port: int) -> Iterator[Listening]:
-    with Listening(address, port) as listening:
-        threading.Thread(target=listening.serve_forever, daemon=True).start()
-        yield listening
-        listening.hurry.set()
-        listening.shutdown()
+    with listening(Listening(address, port)) as receiver:
+        yield receiver
+        receiver.hurry.set()
 
 
 @pytest.fixture

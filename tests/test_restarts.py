@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,8 +20,9 @@ from fastapi.testclient import TestClient
 from gunicorn.config import Config
 from uvicorn.importer import import_from_string
 
-from runner import Server, ServerError, client, serve
+from runner import Server, client, serve
 from runner.process import PYTHON, ROOT, free_port, start
+from tests.copying import save_until
 from tests.orders import ask_until
 from tests.terminal import positions
 
@@ -62,20 +63,8 @@ def signals(*numbers: Signals) -> Callable[[Server, Path], None]:
 
 
 def change_the_file(server: Server, folder: Path) -> None:
-    """Change the file until it is noticed, and wait for the new server.
-
-    uvicorn begins to watch it a little later than it begins to serve.
-    """
-
-    def noticed() -> bool:
-        with (folder / "main.py").open("a") as file:
-            file.write("\n")
-        with suppress(ServerError):
-            server.wait_for("Reloading", timeout=0.5)
-            return True
-        return False
-
-    ask_until(noticed, bool, 30)
+    """Change the file until it is noticed, and wait for the new server."""
+    save_until(server, "Reloading", folder / "main.py")
     server.wait_for("Application startup complete", nth=2)
 
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -14,6 +14,7 @@ from uvicorn.importer import import_from_string
 
 from runner import Server, client, new_client, serve
 from tests.copying import changed
+from tests.listening import Silent, listening
 from tests.load import post_at_once
 from tests.terminal import positions
 
@@ -254,24 +255,19 @@ class Partner(ThreadingHTTPServer):
         return {"PARTNER": f"http://127.0.0.1:{self.server_port}/partner"}
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Silent):
     def do_POST(self) -> None:
         assert isinstance(self.server, Partner)
         self.server.may_answer.wait(60)
         self.send_response(204)
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
-        """Print nothing."""
-
 
 @pytest.fixture
 def partner() -> Iterator[Partner]:
-    with Partner() as partner:
-        threading.Thread(target=partner.serve_forever, daemon=True).start()
+    with listening(Partner()) as partner:
         yield partner
         partner.may_answer.set()
-        partner.shutdown()
 
 
 def ask_at_once(server: Server, path: str, times: int) -> None:

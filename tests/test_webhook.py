@@ -4,14 +4,14 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 
 import pytest
 
 from runner import Server, client, serve
+from tests.listening import Silent, listening
 from tests.load import REQUESTS, load
 
 KEY = b"a secret of the tests"
@@ -34,7 +34,7 @@ class Receiver(ThreadingHTTPServer):
         """The id, the event, and whether the signature was right."""
 
 
-class Receive(BaseHTTPRequestHandler):
+class Receive(Silent):
     server: Receiver
 
     def do_POST(self) -> None:
@@ -52,16 +52,11 @@ class Receive(BaseHTTPRequestHandler):
         self.send_response(503 if refused else status)
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
-        """Print nothing."""
-
 
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with Receiver() as receiver:
-        threading.Thread(target=receiver.serve_forever, daemon=True).start()
+    with listening(Receiver()) as receiver:
         yield receiver
-        receiver.shutdown()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, closing, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from signal import SIGKILL, SIGTERM
@@ -24,6 +24,7 @@ from examples.recipes.webhook_outbox import CLAIM, SETTLE, TABLES
 from runner import Server, client, serve
 from runner.process import ROOT
 from tests.copying import changed
+from tests.listening import Silent, listening
 from tests.load import REQUESTS, load
 from tests.orders import ask_until
 
@@ -70,7 +71,7 @@ class Receivers(ThreadingHTTPServer):
         return ask_until(partial(self.at, path), lambda got: len(got) >= calls, 60)
 
 
-class Receive(BaseHTTPRequestHandler):
+class Receive(Silent):
     server: Receivers
 
     def do_POST(self) -> None:
@@ -105,17 +106,12 @@ class Receive(BaseHTTPRequestHandler):
             self.send_header(*header.split(": "))
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
-        """Print nothing."""
-
 
 @pytest.fixture
 def receivers() -> Iterator[Receivers]:
-    with Receivers() as receivers:
-        threading.Thread(target=receivers.serve_forever, daemon=True).start()
+    with listening(Receivers()) as receivers:
         yield receivers
         receivers.go_on.set()
-        receivers.shutdown()
 
 
 @pytest.fixture

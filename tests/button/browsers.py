@@ -22,10 +22,12 @@ from runner.services import Service
 
 FORBIDDEN = """
     globalThis.forbidden = []
-    addEventListener("securitypolicyviolation", event =>
-        forbidden.push(`${event.effectiveDirective}: ${event.blockedURI}`))
+    addEventListener("securitypolicyviolation", event => {
+        forbidden.push(`${event.effectiveDirective}: ${event.blockedURI}`)
+        console.error(forbidden.at(-1))
+    })
 """
-"""Keeps in a page what its Content-Security-Policy has forbidden from then on."""
+"""Keeps in a page what its Content-Security-Policy has forbidden from then on, and logs it."""
 PATIENCE = 120
 """Seconds that a script in a page may take: Python loads slowly where much else runs."""
 

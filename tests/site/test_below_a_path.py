@@ -14,6 +14,7 @@ from playwright.sync_api import Page as Tab
 
 from runner import client
 from runner.process import ROOT
+from tests.button.browsers import FORBIDDEN
 from tests.button.running import run, scene
 from tests.site.addresses import PUBLISHED, REPOSITORY
 from tests.site.built import Page
@@ -23,11 +24,6 @@ from workshop.pages import PAGES, address_of, front_matter
 pytestmark = [pytest.mark.slow, pytest.mark.audit]
 
 BASE = urlsplit(PUBLISHED).path
-
-VIOLATIONS = """
-addEventListener("securitypolicyviolation", event =>
-  console.error(`${event.effectiveDirective}: ${event.blockedURI}`))
-"""
 
 every_page = pytest.mark.parametrize("name", PAGES)
 
@@ -44,7 +40,7 @@ def tab(browser: Browser, published: str) -> Iterator[Tab]:
     context = browser.new_context(base_url=published)
     context.grant_permissions(["clipboard-read", "clipboard-write"])
     context.set_default_timeout(120_000)
-    context.add_init_script(VIOLATIONS)
+    context.add_init_script(FORBIDDEN)
     errors: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:

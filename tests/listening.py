@@ -1,0 +1,27 @@
+"""An HTTP server of a test's own: what the examples call."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TypeVar
+
+S = TypeVar("S", bound=ThreadingHTTPServer)
+
+
+class Silent(BaseHTTPRequestHandler):
+    """Answers, and prints nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+@contextmanager
+def listening(server: S) -> Iterator[S]:
+    """Let it answer, in threads, until the end of the block."""
+    with server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
