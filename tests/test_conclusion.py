@@ -1,7 +1,6 @@
 """The statements of docs/conclusion.md."""
 
-from statistics import quantiles
-from sys import getswitchinterval
+from statistics import median, quantiles
 
 import pytest
 
@@ -10,7 +9,7 @@ from runner import new_client, serve
 
 @pytest.mark.slow
 def test_a_computation_in_a_def_task_slows_every_other_request():
-    """While a `def` task computes, at least a quarter of the requests take longer than 5 ms, the time for which Python lets a thread keep the interpreter, and more than twice as long as the quickest before."""
+    """While a `def` task computes, at least a quarter of the requests take more than three times as long as half of those before."""
     with (
         serve("examples.conclusion.heavy_computation:app") as server,
         new_client(base_url=server.url) as client,
@@ -24,6 +23,5 @@ def test_a_computation_in_a_def_task_slows_every_other_request():
         server.wait_for("compute_forecast: done")
     assert accepted.json() == {"message": "Task has been queued"}
     assert still_computing
-    assert getswitchinterval() == 0.005
     [_, _, slow] = quantiles(busy, n=4)
-    assert slow > max(0.005, 2 * min(idle))
+    assert slow > 3 * median(idle)
