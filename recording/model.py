@@ -7,6 +7,7 @@ import json
 import os
 import platform
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import cache
 from importlib.metadata import version
 from itertools import repeat
 from pathlib import Path
@@ -33,10 +34,12 @@ class Request:
     """Seconds to wait before sending, counted from then."""
     pause: float = 0
     """Seconds for which the client reads nothing of the response's body."""
+    reads: str = ""
+    """What a client that leaves has read of the body before that; empty: nothing."""
     same_connection: bool = False
     """Whether it is sent on the connection of the request before it."""
     leaves: bool = False
-    """Whether the client goes away after that, without having read it."""
+    """Whether the client goes away after that, without having read the rest."""
     gives_up: float = 0
     """Seconds after which the client goes away if no answer has begun; 0: it waits."""
     frozen: float = 0
@@ -357,7 +360,7 @@ def read(kind: type[T], data: Any) -> T:
         fits = (one for one in of if is_dataclass(one) and _has_the_fields(one, data))
         return cast(T, read(next(fits), data)) if isinstance(data, dict) else value
     if is_dataclass(kind):
-        types = get_type_hints(kind)
+        types = _types_of(kind)
         value = kind(**{name: read(types[name], part) for name, part in data.items()})
     elif get_origin(kind) in (list, tuple):
         each = of if of[1:] and of[1] is not ... else repeat(of[0])
@@ -365,6 +368,11 @@ def read(kind: type[T], data: Any) -> T:
     elif get_origin(kind) is dict:
         value = {name: read(of[1], part) for name, part in data.items()}
     return value  # type: ignore[no-any-return]
+
+
+@cache  # a site has thousands of such values, of a dozen types
+def _types_of(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _has_the_fields(kind: Any, data: dict[str, Any]) -> bool:

@@ -29,6 +29,14 @@ client = new_client(limits=httpx.Limits(max_keepalive_connections=0))
 """For single requests, each on a connection of its own, as ``httpx.get`` makes them."""
 
 
+def _read_until(response: httpx.Response, text: str) -> None:
+    read = ""
+    for part in response.iter_text():
+        read += part
+        if text in read:
+            return
+
+
 def exchange(client: httpx.Client, number: int, request: Request) -> Exchange:
     """What this client sees of a scene's request of that number, in seconds since the epoch."""
     files = {"file": ("file.csv", request.upload)} if request.upload else None
@@ -45,6 +53,8 @@ def exchange(client: httpx.Client, number: int, request: Request) -> Exchange:
         ) as response:
             seen.status = response.status_code
             time.sleep(request.pause)
+            if request.reads:
+                _read_until(response, request.reads)
             body = b"" if request.leaves else response.read()
             short = len(body) < 1000
             seen.body = body.decode() if short else f"{len(body)} bytes"

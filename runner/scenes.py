@@ -18,7 +18,7 @@ _NO_DATABASE = "the database library is not loaded there"
 _NO_CONNECTION = "there is no connection that could be slow"
 
 _READ = Request("GET", "/answer")
-_LEFT = replace(_READ, pause=0.8, leaves=True)
+_LEFT = replace(_READ, reads="Tea is ", leaves=True)
 _NO_READER = "there is no connection to close"
 
 _LIMIT = ("--timeout-graceful-shutdown", "1")

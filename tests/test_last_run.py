@@ -49,10 +49,10 @@ def test_a_whole_green_run_is_kept(copy: Path):
     [
         ([], f"{GREEN}def test_red():\n    assert False\n"),
         ([], f"import pytest\n{GREEN}def test_skipped():\n    pytest.skip('no')\n"),
-        (["-k", "green"], GREEN),
-        (["tests/all.py"], GREEN),
-        (["--last-failed"], GREEN),
-        (["--collect-only"], GREEN),
+        (["-n0", "-k", "green"], GREEN),
+        (["-n0", "tests/all.py"], GREEN),
+        (["-n0", "--last-failed"], GREEN),
+        (["-n0", "--collect-only"], GREEN),
     ],
     ids=["red", "skipped", "by name", "by file", "what failed last", "only collected"],
 )

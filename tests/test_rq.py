@@ -66,7 +66,7 @@ def test_a_job_has_180_seconds_unless_it_is_given_more(
     ):
         worker.expect("JobTimeoutException")
         job = place(another, 2, "slow").json()["job"]
-        worker.wait_for("order 2 started", nth=3)
+        worker.wait_for("order 2 started", nth=3, timeout=180)
         ask_until(lambda: state(another, job)["status"], lambda s: s == "failed", 30)
         assert "JobTimeoutException" in str(state(another, job)["error"])
 
