@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from functools import wraps
+from functools import cache, wraps
 from typing import Any, TypeVar
 
 from markdown import Markdown
@@ -41,6 +41,7 @@ def fence(render: Callable[[str, Markdown], str]) -> Fence:
     return formatted
 
 
+@cache  # a build asks for each three times
 def recorded(kind: type[T], name: str) -> T:
     """The recording of that name. Raises `Missing` if there is none."""
     try:

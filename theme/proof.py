@@ -10,7 +10,7 @@ A file or a test that does not exist, or a test without a docstring, fails the b
 import ast
 import re
 import textwrap
-from functools import lru_cache
+from functools import cache
 from html import escape
 from pathlib import Path
 
@@ -33,6 +33,7 @@ def proof(node: str, md: Markdown) -> str:
     )
 
 
+@cache  # a build asks for each claim three times
 def find(node: str) -> tuple[str, str, str]:
     """The name, the docstring as one line, and the source of a test.
 
@@ -58,7 +59,6 @@ def find(node: str) -> tuple[str, str, str]:
     return name, statement, code
 
 
-@lru_cache(4096)  # of all claims: a build asks for each three times
 def _statement_of(code: str) -> str:
     function = ast.parse(code).body[0]
     assert isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef)

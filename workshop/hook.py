@@ -21,6 +21,7 @@ from urllib.parse import urljoin
 from jinja2 import Environment, FileSystemBytecodeCache
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import BuildError
+from mkdocs.plugins import CombinedEvent, event_priority
 from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
@@ -42,6 +43,10 @@ from one build to the next."""
 
 PURGECSS = ROOT / "node_modules/purgecss/bin/purgecss.js"
 _log = logging.getLogger("mkdocs")
+_NOT_SEARCHED = re.compile(
+    r"<div data-search-exclude>.*?</div>(?=</details>)", re.DOTALL
+)
+"""The test that is folded under a claim."""
 _SPACE = re.compile(r"<(pre|script|textarea)\b.*?</\1>|\s*\n\s*", re.DOTALL)
 """Space around the end of a line, and what space belongs to, as its first group."""
 _COMMENT = re.compile(r"\s*/\*.*?\*/", re.DOTALL)
@@ -86,10 +91,19 @@ def on_nav(nav: Navigation, config: MkDocsConfig, **_: Any) -> None:
     write_llms_txt(config, nav)
 
 
-def on_page_context(
+@event_priority(100)
+def _set_aside(context: dict[str, Any], page: Page, **_: Any) -> None:
+    """Keep the search from reading, element by element, the code that it is to leave out."""
+    context["whole"] = page.content
+    page.content = _NOT_SEARCHED.sub("", page.content or "")
+
+
+@event_priority(-100)
+def _fill_in(
     context: dict[str, Any], page: Page, config: MkDocsConfig, **_: Any
 ) -> None:
     """Write the page as Markdown, and give its template what stands in head and foot."""
+    page.content = context.pop("whole")
     name = page.file.src_uri.removesuffix(".md")
     context["foot"] = {
         "run_with": run_with(name),
@@ -101,6 +115,9 @@ def on_page_context(
         heading = page.toc.items[0].title if page.toc.items else page.title
         context["heading"] = html.unescape(str(heading))
         context["picture"] = urljoin(page.canonical_url, "figure.png")
+
+
+on_page_context = CombinedEvent(_set_aside, _fill_in)
 
 
 def on_post_template(output_content: str, **_: Any) -> str:
