@@ -79,6 +79,7 @@ def test_a_job_waits_then_runs_then_is_done(app: Server, settings: dict[str, str
     assert state(app, 1) == "PENDING"
     with a_worker(settings) as worker:
         becomes(app, 1, "STARTED")
+        assert not client.get(f"{app.url}/orders/1").json()["done"]
         worker.wait_for("send_receipt: tea done")
         becomes(app, 1, "SUCCESS")
 
@@ -97,13 +98,14 @@ def test_without_track_started_a_running_job_is_pending(
 
 
 def test_a_result_is_forgotten(settings: dict[str, str], tmp_path: Path):
-    """After `result_expires`, here a second, a job that was done is `PENDING` again."""
+    """After `result_expires`, here a second, a job that was done is `PENDING` again. The row still says that it is done."""
     expire = {"task_track_started = True": "result_expires = 1"}
     env = changed(settings, tmp_path, APP, expire)
     with serve("changed:app", env=env) as app, a_worker(env, "changed:app"):
         post(app, "/orders/tea")
         becomes(app, 1, "SUCCESS")
         becomes(app, 1, "PENDING")
+        assert client.get(f"{app.url}/orders/1").json()["done"]
 
 
 def test_by_default_after_a_day(app: Server, settings: dict[str, str], redis: Service):

@@ -240,16 +240,21 @@ def test_an_earlier_attempt_can_neither_renew_nor_finish(table: Connection):
 def test_a_pool_that_checks_its_connections_survives_a_restart_of_the_database(
     jobs: dict[str, str],
 ):
-    """PostgreSQL is killed and comes back, and all connections of the pool are dead. The next requests get new ones: without `check` they would get a `500`."""
+    """PostgreSQL is killed and comes back, and all connections of the pool are dead. The next requests get new ones: without `check` they would get an error. While it is away, the pool looks for a connection for three seconds, and the client gets a `503`."""
     postgresql = running("postgresql")
     with serve(CLAIMS, env=jobs) as server:
-        server.expect("OperationalError|AdminShutdown")  # of a worker
+        server.expect("OperationalError|AdminShutdown|PoolTimeout")  # of a worker
         with server.frozen():  # nobody notices it
             postgresql.kill()
             postgresql.start()
         with ThreadPoolExecutor(4) as threads:
             answers = list(threads.map(client.get, [f"{server.url}/jobs/late"] * 4))
+        postgresql.kill()
+        refused = client.get(f"{server.url}/jobs/late")
+        postgresql.start()
     assert {answer.status_code for answer in answers} == {200}
+    assert refused.status_code == 503
+    assert 3 * 0.9 < refused.elapsed.total_seconds() < 20
 
 
 def test_a_clean_stop_waits_for_the_jobs_that_run(jobs: dict[str, str]):

@@ -247,13 +247,16 @@ def test_a_connection_that_died_in_silence_is_why_a_slow_poll_stays(
 
 
 def test_a_database_that_is_away_is_tried_again(settings: dict[str, str]):
-    """PostgreSQL is killed and comes back: the worker listens again, and the next job is placed and run. A pool that does not check its connections would give out a dead one, and the client would get a `500`."""
+    """PostgreSQL is killed: the pool looks for a connection for three seconds, and the client gets a `503`. PostgreSQL comes back: the worker listens again, and the next job is placed and run. A pool that does not check its connections would give out a dead one first."""
     postgresql = running("postgresql")
     with serve(MAILS, env=settings) as server:
-        server.expect("OperationalError|AdminShutdown")  # as the connection ends
+        server.expect("OperationalError|AdminShutdown|PoolTimeout")  # of the worker
         server.wait_for("listen: ready")
         postgresql.kill()
         server.wait_for("listen: again in a second")
+        refused = client.post(f"{server.url}/orders/4/mail")
+        assert refused.status_code == 503
+        assert refused.elapsed.total_seconds() > 3 * 0.9
         postgresql.start()
         for order in (1, 2, 3):
             mail(server, order)

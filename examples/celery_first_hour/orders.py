@@ -27,6 +27,7 @@ class Order(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     item: Mapped[str]
     job: Mapped[str]
+    done: Mapped[bool] = mapped_column(default=False)
 
 
 @queue.task
@@ -35,6 +36,8 @@ def send_receipt(order_id: int) -> None:
         item = session.get_one(Order, order_id).item
     print(f"send_receipt: {item} started", flush=True)
     time.sleep(2)  # stands in for a mail server
+    with Session(engine) as session, session.begin():
+        session.get_one(Order, order_id).done = True
     print(f"send_receipt: {item} done", flush=True)
 
 
@@ -58,8 +61,9 @@ def create_order(item: str) -> dict[str, int]:
 
 
 @app.get("/orders/{order_id}")
-def read_order(order_id: Annotated[int, Path(gt=0, lt=2**31)]) -> dict[str, str]:
+def read_order(order_id: Annotated[int, Path(gt=0, lt=2**31)]) -> dict[str, str | bool]:
     with Session(engine) as session:
         if not (order := session.get(Order, order_id)):
             raise HTTPException(404, "There is no such order.")
-        return {"item": order.item, "job": queue.AsyncResult(order.job).status}
+        job = queue.AsyncResult(order.job).status
+        return {"item": order.item, "job": job, "done": order.done}

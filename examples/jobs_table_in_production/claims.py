@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
-from fastapi import FastAPI, HTTPException, Path, Query
+from fastapi import FastAPI, HTTPException, Path, Query, Request
+from fastapi.responses import JSONResponse
+from psycopg import OperationalError
 from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool
 
@@ -22,9 +24,8 @@ CREATE = """
     create table if not exists jobs (
         id int generated always as identity primary key,
         key text not null unique, customer int not null, seconds float not null,
-        status text not null default 'waiting',
-        attempts int not null default 0, tries_left int not null default 5,
-        due timestamptz not null default now());
+        status text not null default 'waiting', attempts int not null default 0,
+        tries_left int not null default 5, due timestamptz not null default now());
     create index if not exists jobs_open on jobs (due)
         where status in ('waiting', 'running') and tries_left > 0;
     create table if not exists customers (id int primary key, points int not null)
@@ -54,12 +55,11 @@ ADD = """
 LATE = "select id, key, attempts from jobs where status = 'running' and due < now()"
 GIVE_BACK = """
     update jobs set status = 'waiting', due = now(), attempts = attempts + 1,
-        tries_left = 5
-    where id = %s and status = 'running' returning id
+        tries_left = 5 where id = %s and status = 'running' returning id
 """
 alive = AsyncConnectionPool.check_connection  # or one that died is given out
 pool = AsyncConnectionPool(
-    DATABASE, open=False, check=alive, kwargs={"row_factory": dict_row}
+    DATABASE, open=False, check=alive, timeout=3, kwargs={"row_factory": dict_row}
 )
 
 
@@ -118,7 +118,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.gather(*workers)
 
 
-app = FastAPI(lifespan=lifespan)
+app = FastAPI(lifespan=lifespan, responses={503: {}})
+
+
+@app.exception_handler(OperationalError)
+async def without_database(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "The database does not answer."}, 503)
 
 
 @app.post("/customers/{customer}/orders/{order}", status_code=202)

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Annotated
 
-from fastapi import FastAPI, Path, Query
+from fastapi import FastAPI, Path, Query, Request
+from fastapi.responses import JSONResponse
 from psycopg import AsyncConnection, OperationalError
 from psycopg_pool import AsyncConnectionPool
 
@@ -42,7 +43,7 @@ NEXT = """
     from mails where status = 'waiting'
 """
 alive = AsyncConnectionPool.check_connection  # or one that died is given out
-pool = AsyncConnectionPool(DATABASE, open=False, check=alive)
+pool = AsyncConnectionPool(DATABASE, open=False, check=alive, timeout=3)
 
 
 async def listen(news: asyncio.Event) -> None:
@@ -99,7 +100,12 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await working
 
 
-app = FastAPI(lifespan=lifespan)
+app = FastAPI(lifespan=lifespan, responses={503: {}})
+
+
+@app.exception_handler(OperationalError)
+async def without_database(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "Mails cannot be taken right now."}, 503)
 
 
 @app.post("/orders/{order_id}/mail", status_code=202)
