@@ -167,6 +167,26 @@ def test_a_job_that_takes_longer_than_job_timeout_is_cancelled(
     assert "TimeoutError" in state(app, job)["error"]
 
 
+def test_a_limit_of_its_own_that_raises_retry_has_the_job_tried_again(
+    app: Server, settings: dict[str, str], tmp_path: Path
+):
+    """With a limit inside the job, below `job_timeout`, whose `TimeoutError` becomes a `Retry`, the job is started three times, its `max_tries`."""
+    wait = "    await asyncio.sleep(seconds)  # stands in for a mail server\n"
+    limited = """\
+    try:
+        async with asyncio.timeout(0.5):
+            await asyncio.sleep(seconds)
+    except TimeoutError:
+        raise Retry from None
+"""
+    env = changed(settings, tmp_path, APP, {wait: limited})
+    job = place(app, 1, "endless").json()["job"]
+    with start_worker(NEEDS["arq"], "changed", env) as worker:
+        worker.wait_for("order 1 started", nth=3)
+        worker.wait_for("max retries 3 exceeded")
+    assert "retries exceeded" in state(app, job)["error"]
+
+
 @pytest.mark.parametrize(("another", "kept"), [("5", 15), ("3600", 3610)])
 def test_the_longest_timeout_of_a_worker_holds_for_each_of_its_jobs(
     another: str, kept: int, app: Server, settings: dict[str, str], tmp_path: Path

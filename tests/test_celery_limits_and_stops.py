@@ -252,7 +252,7 @@ def test_a_delay_beyond_the_visibility_timeout_runs_again_and_again(
 
 
 def test_a_shorter_delay_runs_once(settings: dict[str, str]):
-    """With one of an hour it is sent once."""
+    """With a `visibility_timeout` of an hour it is sent once."""
     with (
         serve(REMINDERS, env=settings) as app,
         a_worker(settings, REMINDERS) as worker,

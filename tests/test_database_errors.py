@@ -29,7 +29,7 @@ def test_after_a_commit_an_async_object_is_a_missing_greenlet(database: dict[str
 
 
 def test_an_async_session_is_for_one_at_a_time(database: dict[str, str]):
-    """Three that share an async session at the same time fail, also if the database is quick. With a session each, all three are done."""
+    """Three that share an async session at the same time fail, even if the database is quick. With a session each, all three are done."""
     target = "examples.database_errors.one_session_for_all:app"
     with serve(target, env=database) as server:
         server.expect("unclosed database")  # since Python 3.13

@@ -356,3 +356,26 @@ def test_a_thread_that_goes_on_meets_the_interpreters_shutdown():
             "RuntimeError: cannot schedule new futures after ",
         )
     assert order == sorted(order)
+
+
+LEFT = "examples.event_loop_errors.left_elsewhere:app"
+
+
+def test_a_task_group_is_left_in_the_task_that_entered_it():
+    """Left in another request, it raises `Attempted to exit cancel scope in a different task than it was entered in`, and the client gets a `500`."""
+    with serve(LEFT) as server:
+        client.post(f"{server.url}/connection")
+        assert client.delete(f"{server.url}/connection").status_code == 500
+        server.wait_for(
+            "RuntimeError: Attempted to exit cancel scope in a different task than it "
+            "was entered in"
+        )
+
+
+def test_one_task_enters_it_waits_and_leaves_it():
+    """One task enters it, waits for an event, and leaves it: the client gets its `204` when all in the group has ended."""
+    with serve(LEFT) as server:
+        client.post(f"{server.url}/held")
+        assert client.delete(f"{server.url}/held").status_code == 204
+        ended, answered = positions(server, "listen: ended", "DELETE /held")
+    assert ended < answered

@@ -10,8 +10,10 @@ from signal import SIGINT, SIGTERM, Signals
 
 import httpx
 import pytest
+from uvicorn import Config
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
 from websockets.sync.client import ClientConnection, connect
+from websockets.utils import generate_key
 
 from runner import Server, client, serve
 from tests.copying import changed
@@ -236,7 +238,7 @@ def test_a_task_that_a_websocket_endpoint_has_started_is_lost_at_a_stop(tmp_path
 
 @pytest.mark.parametrize("limit", [(), ("--timeout-graceful-shutdown", "1")])
 def test_an_endpoint_that_never_receives_is_not_told(limit: tuple[str, ...]):
-    """An endpoint that only waits for a queue is not told, though its client has its 1012: uvicorn waits for it without a limit. At the limit of `--timeout-graceful-shutdown` it is cancelled, and its `finally` runs."""
+    """An endpoint that only waits for a queue is not told, though the client is, by 1012: uvicorn waits for it without a limit. At the limit of `--timeout-graceful-shutdown` it is cancelled, and its `finally` runs."""
     with serve(STOPPED, *limit) as server:
         server.expect("timeout graceful shutdown exceeded")
         with connect(server.url.replace("http", "ws") + "/news") as websocket:
@@ -252,3 +254,52 @@ def test_an_endpoint_that_never_receives_is_not_told(limit: tuple[str, ...]):
         else:
             server.kill()
             assert "follow_news: ended" not in server.transcript()
+
+
+PINGED = "examples.long_lived_streams.pinged:app"
+
+
+def pinging(server: Server, path: str) -> ClientConnection:
+    """A client that pings each half second, and waits two for the answer."""
+    url = server.url.replace("http", "ws") + path
+    return connect(url, ping_interval=0.5, ping_timeout=2)
+
+
+def test_while_the_event_loop_is_blocked_no_ping_is_answered():
+    """The client pings, and gives up: `1011`, `keepalive ping timeout`. The server sends its answer all the same, to nobody."""
+    with serve(PINGED) as server:
+        with pinging(server, "/blocking") as websocket:
+            websocket.send("tea")
+            with pytest.raises(ConnectionClosedError) as closed:
+                websocket.recv(timeout=30)
+        server.wait_for("answer: tea at four sent")
+    assert closed.value.sent
+    assert closed.value.sent.code == 1011
+    assert closed.value.sent.reason == "keepalive ping timeout"
+
+
+def test_work_in_a_thread_lets_pings_through():
+    """The same work in a thread: the client has its answer."""
+    with serve(PINGED) as server, pinging(server, "/in-a-thread") as websocket:
+        websocket.send("tea")
+        assert websocket.recv(timeout=30) == "tea at four"
+
+
+def test_a_client_that_answers_no_ping_is_cut():
+    """uvicorn pings too, each twenty seconds by default. A client that does not answer within `--ws-ping-timeout` is cut with `1011`. The endpoint is told another code, `1005`."""
+    assert [Config(STOPPED).ws_ping_interval, Config(STOPPED).ws_ping_timeout] == [
+        20,
+        20,
+    ]
+    upgrade = (
+        "GET /chat HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"Sec-WebSocket-Key: {generate_key()}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    options = ("--ws-ping-interval", "1", "--ws-ping-timeout", "1")
+    with serve(STOPPED, *options) as server:
+        address = "127.0.0.1", int(server.url.rpartition(":")[2])
+        with socket.create_connection(address, timeout=30) as silent:
+            silent.sendall(upgrade.encode())
+            frames = b"".join(iter(lambda: silent.recv(1000), b""))
+        server.wait_for("chat: closed with 1005")
+    assert frames.endswith((1011).to_bytes(2) + b"keepalive ping timeout")

@@ -71,7 +71,7 @@ def test_the_members_of_a_task_group_run_at_the_same_time():
 
 
 def test_a_group_of_two_seconds_of_work_takes_one():
-    """The same two seconds of work take one."""
+    """The same two seconds of work take one second."""
     with serve("examples.multiple_tasks.at_the_same_time:app") as server:
         client.post(f"{server.url}/multi-task")
         started = server.wait_for("started")

@@ -5,6 +5,7 @@ import re
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -352,6 +353,23 @@ def test_gunicorn_kills_a_worker_that_a_task_blocks():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
+def test_gunicorn_may_kill_a_worker_after_half_of_its_timeout():
+    """A worker says that it lives each half of `--timeout`. So what blocks the event loop for more than half can be too long: here six seconds, begun two seconds after the last sign, with a `--timeout` of seven."""
+    with gunicorn("--timeout", "7") as server:
+        server.wait_for("Application startup complete")
+        worker = server.wait_for("Booting worker with pid").text.split()[-1]
+        files = Path("/proc", worker, "fd").iterdir()
+        [sign] = [f for f in files if "wgunicorn" in os.readlink(f)]
+        ask_until(
+            lambda: time.monotonic() - sign.stat().st_mtime, lambda s: 2.2 < s < 2.7, 60
+        )
+        client.post(f"{server.url}/blocking")
+        server.wait_for("WORKER TIMEOUT")
+        assert what_became_of_it(server) == "lost"
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["def", "async-def"])
 def test_gunicorn_lets_a_long_task_be_that_does_not_block(kind: str):
     """It leaves a longer task alone if that does not block."""
@@ -406,7 +424,7 @@ def test_the_wrapper_tells_what_runs_and_how_long_the_longest_took():
 
 
 def test_a_shell_in_front_of_the_server_keeps_the_signal():
-    """`sh -c "uvicorn …; …"` does not pass `SIGTERM` on: the shell ends, and the server, which was never asked, goes on until it is killed."""
+    """`sh -c "uvicorn …; …"` does not pass `SIGTERM` on: the server, which was never asked, goes on until it is killed."""
     served = f"{sys.executable} -m uvicorn {TARGET} --port 0; echo never"
     with start(["sh", "-c", served]) as server:
         worker = int(server.wait_for("Started server process").text.split("[")[1][:-1])

@@ -52,11 +52,11 @@ def test_a_job_that_fails_is_tried_three_times(app: Server, settings: dict[str, 
 def test_a_job_has_180_seconds_unless_it_is_given_more(
     app: Server, settings: dict[str, str], tmp_path: Path
 ):
-    """A job is ended after 180 seconds with `JobTimeoutException`, or after the `job_timeout` that it is enqueued with, here one second. To RQ it has failed, and is tried again if it may be."""
+    """A job is ended after 180 seconds with `JobTimeoutException`, or after the `job_timeout` that it is enqueued with, here five. To RQ it has failed, and is tried again if it may be."""
     job = place(app, 1).json()["job"]
     assert redis_cli("hget", f"rq:job:{job}", "timeout") == "180\n"
     limited = {
-        "retry=retry)": "retry=retry, job_timeout=1)",
+        "retry=retry)": "retry=retry, job_timeout=5)",
         "time.sleep(1 if": "time.sleep(60 if",
     }
     env = changed(settings, tmp_path, APP, limited)
@@ -66,7 +66,7 @@ def test_a_job_has_180_seconds_unless_it_is_given_more(
     ):
         worker.expect("JobTimeoutException")
         job = place(another, 2, "slow").json()["job"]
-        worker.wait_for("order 2 started", nth=3, timeout=180)
+        worker.wait_for("order 2 started", nth=3)
         ask_until(lambda: state(another, job)["status"], lambda s: s == "failed", 30)
         assert "JobTimeoutException" in str(state(another, job)["error"])
 

@@ -94,7 +94,7 @@ SCOPES = "examples.sessions_and_dependencies.two_scopes:app"
 
 
 def test_with_the_scope_and_without_it_are_two_sessions():
-    """Of three that ask for a session in one request, two name the scope: they share one, and the third has another, with a connection of its own."""
+    """Three ask for a session in one request. The two that name the scope share one; the third has another, with a connection of its own."""
     with serve(SCOPES) as server:
         assert client.get(f"{server.url}/sessions").json() == 2
 

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
+from procrastinate.worker import Worker
 from psycopg.types.json import Jsonb
 
 from runner import Server, client, serve
@@ -261,7 +263,9 @@ def test_a_worker_that_lives_keeps_a_job_longer_than_the_heartbeats_wait(
 def test_a_worker_that_starts_takes_others_for_dead_no_sooner_than_rescue_does(
     settings: dict[str, str], jobs: Connection
 ):
-    """A worker counts as dead after five minutes, and one that runs a job was last heard of a minute ago. Another one starts, and its `rescue` starts the job of a dead worker only. With Procrastinate's default the other would forget after 30 seconds who runs the job, and start it too."""
+    """A worker counts as dead after five minutes, and one that runs a job was last heard of a minute ago. Another one starts, and its `rescue` starts the job of a dead worker only. With Procrastinate's default a worker counts as dead after 30 seconds: the other would start its job too."""
+    default = signature(Worker).parameters["stalled_worker_timeout"].default
+    assert default == 30
     heard = (
         "insert into procrastinate_workers (last_heartbeat) values (%s) returning id"
     )

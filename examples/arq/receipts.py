@@ -72,5 +72,6 @@ async def read_job(job_id: str, queue: Queue) -> dict[str, str | None]:
         raise HTTPException(503, "Jobs cannot be read right now.") from None
     if status is JobStatus.not_found:
         raise HTTPException(404, f"There is no job {job_id}.")
+    # For you, not for clients:
     error = repr(result.result) if result and not result.success else None
     return {"status": status.value, "error": error}

@@ -42,4 +42,5 @@ def create_album(pictures: Pictures) -> dict[str, str]:
 @app.get("/jobs/{job_id}")
 def read_job(job_id: str) -> dict[str, str | None]:
     job = queue.AsyncResult(job_id)
-    return {"status": job.status, "error": repr(job.result) if job.failed() else None}
+    error = repr(job.result) if job.failed() else None  # for you, not for clients
+    return {"status": job.status, "error": error}

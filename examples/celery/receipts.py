@@ -62,7 +62,7 @@ def create_order(order_id: RowId, item: str) -> dict[str, str]:
 def read_job(job_id: str) -> dict[str, Any]:
     job = queue.AsyncResult(job_id)
     try:
-        error = repr(job.result) if job.failed() else None
+        error = repr(job.result) if job.failed() else None  # for you, not for clients
         return {"status": job.status, "error": error}
     except RedisError:
         raise HTTPException(503, "Jobs cannot be read right now.") from None

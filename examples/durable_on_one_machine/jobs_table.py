@@ -138,6 +138,7 @@ def read_job(job_id: RowId) -> dict[str, str | int | None]:
         job = session.get(Job, job_id)
     if not job:
         raise HTTPException(404, f"There is no job {job_id}.")
+    # The error's text is for you, not for clients.
     return {"status": job.status, "attempts": job.attempts, "error": job.error}
 
 

@@ -72,4 +72,5 @@ async def read_job(job_id: str) -> dict[str, str | None]:
     job = await DBOS.get_workflow_status_async(job_id)
     if not job:
         raise HTTPException(404, f"There is no job {job_id}.")
-    return {"status": job.status, "error": repr(job.error) if job.error else None}
+    error = repr(job.error) if job.error else None  # for you, not for clients
+    return {"status": job.status, "error": error}

@@ -27,7 +27,7 @@ class State(NewOrder):
     model_config = ConfigDict(from_attributes=True)
     receipt: str
     attempts: int
-    error: str | None
+    error: str | None  # for you, not for clients
 
 
 class Health(BaseModel):

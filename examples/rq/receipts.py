@@ -49,4 +49,5 @@ def read_job(job_id: str) -> dict[str, str | None]:
         raise HTTPException(404, f"There is no job {job_id}.") from None
     except RedisError:
         raise HTTPException(503, "Jobs cannot be read right now.") from None
-    return {"status": str(status.value), "error": result.exc_string if result else None}
+    error = result.exc_string if result else None  # for you, not for clients
+    return {"status": str(status.value), "error": error}

@@ -73,7 +73,7 @@ async def alarm() -> dict[str, float]:
     return {"seconds": seconds}
 
 
-@app.get("/jobs/failed")
+@app.get("/jobs/failed")  # for you: an error's text is not for clients
 async def read_failed() -> list[dict[str, str]]:
     return [{"item": item, "error": error} for item, error in db.execute(FAILED)]
 
