@@ -184,6 +184,7 @@ def test_a_limit_of_its_own_that_raises_retry_has_the_job_tried_again(
     with start_worker(NEEDS["arq"], "changed", env) as worker:
         worker.wait_for("order 1 started", nth=3)
         worker.wait_for("max retries 3 exceeded")
+        worker.stop()
     assert "retries exceeded" in state(app, job)["error"]
 
 

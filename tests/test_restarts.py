@@ -361,12 +361,19 @@ def test_gunicorn_may_kill_a_worker_after_half_of_its_timeout():
         worker = server.wait_for("Booting worker with pid").text.split()[-1]
         files = Path("/proc", worker, "fd").iterdir()
         [sign] = [f for f in files if "wgunicorn" in os.readlink(f)]
-        ask_until(
-            lambda: time.monotonic() - sign.stat().st_mtime, lambda s: 2.2 < s < 2.7, 60
-        )
-        client.post(f"{server.url}/blocking")
-        server.wait_for("WORKER TIMEOUT")
-        assert what_became_of_it(server) == "lost"
+        for _ in range(5):  # on a busy machine the request comes too late
+            ask_until(
+                lambda: time.monotonic() - sign.stat().st_mtime,
+                lambda seconds: 2.2 < seconds < 2.7,
+                60,
+            )
+            start = len(server.lines)
+            client.post(f"{server.url}/blocking")
+            end = server.wait_for("WORKER TIMEOUT|work: done", start=start)
+            if "TIMEOUT" in end.text:
+                break
+        assert "TIMEOUT" in end.text
+        assert "work: done" not in [line.text for line in server.lines[start:]]
 
 
 @pytest.mark.slow
