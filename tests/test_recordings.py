@@ -92,6 +92,17 @@ def test_another_status_of_a_response_that_broke_off_is_another_shape():
     ]
 
 
+def test_what_ends_at_the_moment_of_the_response_ends_before_it_or_after():
+    """A browser's clock may have milliseconds only."""
+    run = load(Recording, "at_the_same_time/all_results").run
+    coarse = copy.deepcopy(run)
+    for call in coarse.calls:
+        call.end = round(call.end, 2)
+    coarse.exchanges[0].handed_over = coarse.calls[0].end
+    assert run.calls[0].end < (run.exchanges[0].handed_over or 0)
+    assert differences(coarse, run) == []
+
+
 def test_what_waits_for_nothing_may_take_any_time():
     """On a busy machine a commit takes as long as on an idle one a mail."""
     run = load(Recording, "sessions_and_dependencies/row_not_found").run
