@@ -57,7 +57,9 @@ def _each(now: Run, kept: Run) -> Iterator[str]:
         if call.error != was.error:
             yield f"{name} {_end(call)}, {_end(was)} before"
         for ours, other in zip(now.exchanges, kept.exchanges, strict=False):
-            if ours.left or _by_chance(was, other) or _no_clock_tells(call, ours):
+            if ours.left or _by_chance(was, other):
+                continue
+            if _at_the_same_tick(call, ours) and _near(was, other):
                 continue
             after = _ends_after(call, ours.handed_over)
             if after != _ends_after(was, other.handed_over):
@@ -194,17 +196,20 @@ def _ends_after(call: Call, moment: float | None) -> bool:
     return call.end > moment if call.open else call.end >= moment
 
 
-def _no_clock_tells(call: Call, exchange: Exchange) -> bool:
-    """Whether what ran ended at the moment of the response: WebKit's clock has milliseconds."""
+def _at_the_same_tick(call: Call, exchange: Exchange) -> bool:
+    """Whether no clock tells which was first: WebKit's has milliseconds."""
     return not call.open and call.end == exchange.handed_over
 
 
 def _by_chance(call: Call, exchange: Exchange) -> bool:
     """Whether a call of an earlier request ended at about the time of this response."""
-    if exchange.handed_over is None:
-        return False
-    near = abs(call.end - exchange.handed_over) < _WAITS
-    return near and call.start < exchange.sent
+    return _near(call, exchange) and call.start < exchange.sent
+
+
+def _near(call: Call, exchange: Exchange) -> bool:
+    """Whether it ended at about the time of this response."""
+    moment = exchange.handed_over
+    return moment is not None and abs(call.end - moment) < _WAITS
 
 
 def _overlap(a: Call, b: Call) -> bool:

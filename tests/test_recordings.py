@@ -101,6 +101,10 @@ def test_what_ends_at_the_moment_of_the_response_ends_before_it_or_after():
     coarse.exchanges[0].handed_over = coarse.calls[0].end
     assert run.calls[0].end < (run.exchanges[0].handed_over or 0)
     assert differences(coarse, run) == []
+    late = coarse.exchanges[0].handed_over = coarse.calls[1].end = 0.7
+    assert run.calls[1].end < late / 1.5
+    [told] = differences(coarse, run)
+    assert "read_trains ends after the response" in told
 
 
 def test_what_waits_for_nothing_may_take_any_time():

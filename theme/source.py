@@ -13,7 +13,7 @@ from pygments import highlight
 from pygments.filter import Filter
 from pygments.formatters import HtmlFormatter
 from pygments.lexer import Lexer, inherit
-from pygments.lexers import PythonLexer, get_lexer_by_name
+from pygments.lexers import PythonLexer, find_lexer_class_by_name
 from pygments.token import (
     Comment,
     Keyword,
@@ -91,8 +91,9 @@ class _QuickPython(PythonLexer):  # type: ignore[misc]  # has no types
 
 @cache
 def _lexer(language: str) -> Lexer:
-    quick = _QuickPython(stripnl=False) if language == "python" else None
-    lexer = quick or get_lexer_by_name(language, stripnl=False)
+    python = language == "python"
+    kind = _QuickPython if python else find_lexer_class_by_name(language)
+    lexer: Lexer = kind(stripnl=False)
     lexer.add_filter(ByColour())
     return lexer
 
