@@ -9,8 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, HTTPException, Path, Query, Request
 from fastapi.responses import JSONResponse
-from psycopg import OperationalError
-from psycopg.rows import dict_row
+from psycopg import OperationalError, rows
 from psycopg_pool import AsyncConnectionPool
 
 DATABASE = os.environ.get("DATABASE", "postgresql://postgres@127.0.0.1:5432/postgres")
@@ -57,9 +56,10 @@ GIVE_BACK = """
     update jobs set status = 'waiting', due = now(), attempts = attempts + 1,
         tries_left = 5 where id = %s and status = 'running' returning id
 """
+ROWS = {"row_factory": rows.dict_row}
 alive = AsyncConnectionPool.check_connection  # or one that died is given out
-pool = AsyncConnectionPool(
-    DATABASE, open=False, check=alive, timeout=3, kwargs={"row_factory": dict_row}
+pool = AsyncConnectionPool(  # after an outage the next request tries, not a timer
+    DATABASE, open=False, check=alive, timeout=3, reconnect_timeout=3, kwargs=ROWS
 )
 
 

@@ -43,7 +43,9 @@ NEXT = """
     from mails where status = 'waiting'
 """
 alive = AsyncConnectionPool.check_connection  # or one that died is given out
-pool = AsyncConnectionPool(DATABASE, open=False, check=alive, timeout=3)
+pool = AsyncConnectionPool(  # after an outage the next request tries, not a timer
+    DATABASE, open=False, check=alive, timeout=3, reconnect_timeout=3
+)
 
 
 async def listen(news: asyncio.Event) -> None:
