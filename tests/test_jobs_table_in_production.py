@@ -1,10 +1,8 @@
 """The statements of docs/jobs-table-in-production.md."""
 
-import asyncio
 import re
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -18,15 +16,18 @@ from psycopg.errors import (
     IdleInTransactionSessionTimeout,
 )
 from psycopg.rows import dict_row
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from examples.jobs_table_in_production import claims, growing
 from runner import Server, client, serve
 from tests.copying import changed, with_changes
 from tests.orders import ask_until
-from tests.postgresql import Connection, connect, waits_for_a_lock
+from tests.postgresql import (
+    Connection,
+    away_for_eight_seconds,
+    connect,
+    waits_for_a_lock,
+)
 from tests.services import (
-    in_a_thread,
     new_database,
     postgresql_url,
     running,
@@ -267,36 +268,8 @@ def test_a_pool_that_checks_its_connections_survives_a_restart_of_the_database(
 
 
 def test_after_an_outage_a_pool_that_gives_up_soon_is_back_first(jobs: dict[str, str]):
-    """PostgreSQL is away for seven seconds. A pool with `reconnect_timeout=3` gives up, and the next request tries: it is back in less than half the time that one takes with the default of 300, which waits for its own next try, twice as long each time."""
-    postgresql = running("postgresql")
-
-    async def by_default(ours_is_back: Callable[[], float]) -> tuple[float, float]:
-        alive = AsyncConnectionPool.check_connection
-        async with AsyncConnectionPool(
-            jobs["DATABASE"], min_size=1, max_size=1, open=False, check=alive
-        ) as pool:
-            await pool.wait()
-            postgresql.kill()
-            with suppress(PoolTimeout):
-                await pool.getconn(timeout=0.5)
-            while pool.get_stats().get("connections_errors", 0) < 4:
-                await asyncio.sleep(0.05)
-            postgresql.start()
-            started = time.monotonic()
-            ours = asyncio.create_task(asyncio.to_thread(ours_is_back))
-            await pool.wait(timeout=60)
-            default = time.monotonic()
-            return await ours - started, default - started
-
-    with serve(CLAIMS, env=jobs) as server:
-        server.expect("OperationalError|AdminShutdown|PoolTimeout")  # of a worker
-
-        def is_back() -> float:
-            url = f"{server.url}/jobs/late"
-            ask_until(lambda: client.get(url).status_code, lambda code: code == 200, 60)
-            return time.monotonic()
-
-        ours, default = in_a_thread(by_default(is_back)).result()
+    """PostgreSQL is away for eight seconds. A pool with `reconnect_timeout=3` gives up, and the next request tries: it is back in less than half the time that one takes with the default of 300, which waits for its own next try, twice as long each time."""
+    ours, default = away_for_eight_seconds(CLAIMS, jobs, "/jobs/late")
     assert ours < default / 2
 
 

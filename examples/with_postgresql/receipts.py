@@ -23,7 +23,7 @@ engine = create_async_engine(
     DATABASE.replace("postgresql:", "postgresql+psycopg:"), pool_pre_ping=True
 )
 queue = App(
-    connector=PsycopgConnector(conninfo=DATABASE, timeout=3),
+    connector=PsycopgConnector(conninfo=DATABASE, timeout=3, reconnect_timeout=3),
     worker_defaults={
         "concurrency": 10,
         "update_heartbeat_interval": DEAD_AFTER / 3,
