@@ -147,6 +147,7 @@ NEEDS = {
         service="postgresql", env={"DATABASE": POSTGRESQL}
     ),
     "with_postgresql": _ON_POSTGRESQL,
+    "long_lived_streams/news_from_a_worker": replace(_RQ, worker=(), ready=""),
     "recipes/receive_webhooks": Needs(
         env={"WEBHOOK_SECRET": "whsec_dGVh", "DATABASE": "{folder}/events.db"}
     ),
@@ -185,6 +186,7 @@ NEEDS = {
     "jobs_table_in_production": _IN_POSTGRESQL,
     "listen_and_notify": _IN_POSTGRESQL,
     "not_twice_not_too_often/with_celery": _CELERY,
+    "not_twice_not_too_often/one_per_user_in_celery": _CELERY,
     "schedules/leader": Needs(service="postgresql", env={"DATABASE": POSTGRESQL}),
     "schedules/job_store": _DURABLE,
     "schedules/with_celery": _CELERY,

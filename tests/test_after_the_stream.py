@@ -211,6 +211,22 @@ def test_a_def_generator_is_left_standing():
         assert ended(server, "read_rows") == "GeneratorExit"
 
 
+def test_between_two_yields_nothing_ends_a_def_generator(tmp_path: Path):
+    """A `def` generator yields once for each ten rows. The reader leaves while it reads the next ten: it reads them to the end, and no further ones."""
+    batches = {
+        "            time.sleep(0.2)  # stands in for a query\n": """            for row in range(10):
+                time.sleep(0.05)
+                print(f"read_rows: row {number}{row}")
+"""
+    }
+    env = changed({}, tmp_path, "examples.after_the_stream.left_standing:app", batches)
+    with serve("changed:app", env=env) as server:
+        leave(server, "/rows")
+        server.wait_for("read_rows: row 19")
+        assert ended(server, "read_rows") == "GeneratorExit"
+        assert "read_rows: row 20" not in server.transcript()
+
+
 def wait_until_it_waits(server: Server) -> None:
     """Ask the server for something until twenty answers bring no further row."""
     rows = -1

@@ -1,5 +1,6 @@
 """The statements of docs/at-the-same-time.md."""
 
+import asyncio
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -12,6 +13,7 @@ from recording.model import Recording, load
 from runner import Server, client, serve
 from tests.copying import changed
 from tests.load import post_at_once
+from tests.services import in_a_thread
 from tests.terminal import positions, stop_and_read
 
 
@@ -57,6 +59,40 @@ def test_a_call_in_a_thread_goes_on_after_the_limit(tmp_path: Path):
         ended, answered = positions(server, "read_trains: paris answered", "GET /trips")
     assert answer.status_code == 504
     assert answered < ended
+
+
+@pytest.mark.parametrize("grouped", [True, False])
+def test_what_a_plain_gather_has_started_goes_on_when_one_fails(grouped: bool):
+    """Of two calls one fails. `gather` without `return_exceptions` raises at once, and the other goes on: with a session of its own it still writes, and nobody sees what it raises. A `TaskGroup` cancels it, and waits until it has ended."""
+    ended = []
+
+    async def fail() -> None:
+        raise ConnectionError
+
+    async def write() -> None:
+        try:
+            await asyncio.sleep(0.1)
+            ended.append("written")
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    async def both() -> None:
+        if not grouped:
+            await asyncio.gather(fail(), write())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+            group.create_task(write())
+
+    async def request() -> None:
+        with pytest.raises(ExceptionGroup if grouped else ConnectionError):
+            await both()
+        assert ended == (["cancelled"] if grouped else [])
+        while not ended:
+            await asyncio.sleep(0.01)
+
+    in_a_thread(asyncio.wait_for(request(), 30)).result()
+    assert ended == ["cancelled" if grouped else "written"]
 
 
 def test_gather_answers_with_what_came():

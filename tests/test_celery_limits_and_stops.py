@@ -251,6 +251,23 @@ def test_a_delay_beyond_the_visibility_timeout_runs_again_and_again(
         worker.wait_for("remind: customer 7", nth=2)
 
 
+def test_the_shortest_visibility_timeout_of_all_consumers_counts(
+    settings: dict[str, str],
+):
+    """Your worker has a `visibility_timeout` of an hour, and took the reminder. Another consumer on the same Redis has two seconds, a worker for another queue here: it gives the reminder out once more, and it is sent twice."""
+    short = settings | {"VISIBILITY_TIMEOUT": "2"}
+    other = ("--queues", "other", "--hostname", "other@%h")
+    with (
+        serve(REMINDERS, env=settings) as app,
+        a_worker(settings, REMINDERS) as worker,
+    ):
+        post(app, "/reminders/7?seconds=8")
+        worker.wait_for("received")
+        with a_worker(short, REMINDERS, *other):
+            worker.wait_for("received", nth=2)
+            worker.wait_for("remind: customer 7", nth=2)
+
+
 def test_a_shorter_delay_runs_once(settings: dict[str, str]):
     """With a `visibility_timeout` of an hour it is sent once."""
     with (

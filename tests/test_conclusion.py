@@ -9,7 +9,7 @@ from runner import new_client, serve
 
 @pytest.mark.slow
 def test_a_computation_in_a_def_task_slows_every_other_request():
-    """While a `def` task computes, at least a quarter of the requests take more than three times as long as half of those before."""
+    """While a `def` task computes, the slowest quarter of the requests takes more than three times the median of those before."""
     with (
         serve("examples.conclusion.heavy_computation:app") as server,
         new_client(base_url=server.url) as client,

@@ -15,6 +15,7 @@ import pytest
 
 from runner import Server, client, new_client, serve
 from runner.process import PATIENCE, ROOT, Line, free_port
+from tests.copying import changed
 from tests.load import post_at_once
 from tests.sentry import a_sentry
 
@@ -33,6 +34,46 @@ def test_a_task_does_not_see_what_def_code_has_set(path: str):
     with serve("examples.context_and_logs.what_a_task_sees:app") as server:
         client.post(server.url + path)
         assert server.wait_for("^set in").text.endswith(": nobody")
+
+
+@pytest.mark.parametrize(
+    ("context", "owner"), [("", "ada"), (", context=Context()", "nobody")]
+)
+def test_a_loop_that_a_request_begins_keeps_the_context_of_that_request(
+    context: str, owner: str, tmp_path: Path
+):
+    """Ada's request begins the loop, and Bob's job runs in it as Ada's. Begun with `context=Context()`, an empty one, or in the lifespan, it is nobody's."""
+    target = "examples.context_and_logs.begun_by_a_request:app"
+    changes = {
+        "create_task(work())": f"create_task(work(){context})",
+        "import ContextVar\n": "import Context, ContextVar\n",
+    }
+    with serve("changed:app", env=changed({}, tmp_path, target, changes)) as server:
+        for number, name in enumerate(("ada", "bob"), 1):
+            client.post(f"{server.url}/users/{name}/jobs/{number}")
+            server.wait_for(f"work: job {number} of {owner}$")
+
+
+@pytest.mark.slow
+def test_sentry_takes_what_such_a_loop_reports_for_the_first_request(tmp_path: Path):
+    """Sentry's scope is such a variable: an error in Bob's job is reported with the address of Ada's request."""
+    target = "examples.context_and_logs.begun_by_a_request:app"
+    changes = {
+        "import asyncio\n": "import asyncio\nimport logging\nimport os\nimport sentry_sdk\n",
+        "app = FastAPI()": "sentry_sdk.init(dsn=os.environ['SENTRY_DSN'])\napp = FastAPI()",
+        "        print(": "        if number == 2:\n"
+        "            logging.error('job 2 failed')\n        print(",
+    }
+    with a_sentry() as sentry:
+        env = changed(sentry.env, tmp_path, target, changes)
+        with serve("changed:app", env=env) as server:
+            server.expect("job 2 failed")
+            for number, name in enumerate(("ada", "bob"), 1):
+                client.post(f"{server.url}/users/{name}/jobs/{number}")
+                server.wait_for(f"work: job {number}")
+            event = sentry.next("event")
+    assert event["logentry"]["message"] == "job 2 failed"
+    assert event["request"]["url"].endswith("/users/ada/jobs/1")
 
 
 def test_what_an_async_task_sets_stays_for_the_next_task():

@@ -258,7 +258,7 @@ def test_the_worker_can_be_a_process_of_its_own(start: Start, tmp_path: Path):
 def test_the_jobs_table_of_sqlite_runs_a_job_twice_in_postgresql(
     tmp_path: Path,
 ):
-    """The jobs table for SQLite, with another address and nothing else changed. A worker claims its job while another is about to commit its own claim: it starts that job too, though its lease has a minute left. In SQLite only one writes at a time."""
+    """The jobs table for SQLite, with another address and nothing else changed. A worker looks for a job while another is about to commit its claim of one: both start that job, though the claim was to last a minute. In SQLite only one writes at a time."""
     engine = 'create_engine(f"sqlite:///{DATABASE}", connect_args={"timeout": 30})'
     env = changed({}, tmp_path, TARGET, {engine: "create_engine(DATABASE)"})
     address = postgresql_url(new_database())

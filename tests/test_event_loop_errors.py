@@ -1,15 +1,20 @@
 """The statements of docs/event-loop-errors.md."""
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from signal import SIGINT
 
+import httpx2
 import pytest
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 
 from runner import Server, client, serve
 from runner.process import ROOT
+from tests.services import in_a_thread
 from tests.terminal import positions
 
 pytestmark = pytest.mark.slow
@@ -379,3 +384,22 @@ def test_one_task_enters_it_waits_and_leaves_it():
         assert client.delete(f"{server.url}/held").status_code == 204
         ended, answered = positions(server, "listen: ended", "DELETE /held")
     assert ended < answered
+
+
+def test_in_an_async_test_the_app_behind_TestClient_has_another_loop():
+    """In an `async def` test the app behind `TestClient` runs on another loop, in another thread, and the test's loop stands still meanwhile. Behind `AsyncClient` it runs on the test's own, so that both may use what a fixture has opened."""
+    app = FastAPI()
+
+    @app.get("/loop")
+    async def loop() -> int:
+        return id(asyncio.get_running_loop())
+
+    async def a_test() -> None:
+        ours = id(asyncio.get_running_loop())
+        with TestClient(app) as client:
+            assert client.get("/loop").json() != ours
+        transport = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://x") as one:
+            assert (await one.get("/loop")).json() == ours
+
+    in_a_thread(a_test()).result()

@@ -113,7 +113,7 @@ def test_any_worker_can_cancel_what_waits_in_the_table(table: dict[str, str]):
 
 
 def test_what_is_being_sent_cannot_be_cancelled_or_moved(table: dict[str, str]):
-    """Cancelled at the moment when it is due, a reminder is either cancelled, and never begins, or it begins, and the answer is `409`. So it is for a new time."""
+    """Cancelled at the moment when it is due, a reminder is either cancelled, and never begins, or it begins, and the answer is `409`. The same holds when it is moved to a new time."""
     with serve(TABLE, env=table) as server:
         said = {}
         for order in range(1, 11):

@@ -1,7 +1,10 @@
 """The statements of docs/long-lived-streams.md."""
 
 import json
+import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +19,10 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.utils import generate_key
 
 from runner import Server, client, serve
+from runner.process import ROOT
 from tests.copying import changed
+from tests.orders import ask_until
+from tests.services import redis_cli, running, settings_of
 from tests.terminal import positions
 
 pytestmark = pytest.mark.slow
@@ -303,3 +309,41 @@ def test_a_client_that_answers_no_ping_is_cut():
             frames = b"".join(iter(lambda: silent.recv(1000), b""))
         server.wait_for("chat: closed with 1005")
     assert frames.endswith((1011).to_bytes(2) + b"keepalive ping timeout")
+
+
+@pytest.mark.queues
+def test_what_a_worker_publishes_reaches_the_sockets_of_each_process(tmp_path: Path):
+    """Two processes of the app have a client each, and a job runs in a third. It publishes to Redis, and both clients get the news. The process of the job has no socket. Redis is killed and comes back: both go on."""
+    target = "examples.long_lived_streams.news_from_a_worker:app"
+    env = settings_of(target, tmp_path)
+    service = running("redis")
+    job = (
+        "from examples.long_lived_streams import news_from_a_worker as main\n"
+        "main.build_report(7)\nprint(len(main.open_sockets), 'sockets')"
+    )
+
+    def listening() -> str:
+        return redis_cli("pubsub", "numsub", "news").split()[-1]
+
+    with (
+        serve(target, env=env) as first,
+        serve(target, env=env) as second,
+        connect(first.url.replace("http", "ws") + "/news") as one,
+        connect(second.url.replace("http", "ws") + "/news") as other,
+    ):
+        assert [one.recv(timeout=30), other.recv(timeout=30)] == ["connected"] * 2
+        for _ in range(2):
+            ask_until(listening, lambda number: number == "2", 30)
+            done = subprocess.run(
+                (sys.executable, "-c", job),
+                env={**os.environ, **env},
+                cwd=ROOT,
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+            assert done.stdout == "0 sockets\n"
+            news = [one.recv(timeout=30), other.recv(timeout=30)]
+            assert news == ["report 7 is ready"] * 2
+            service.kill()
+            service.start()

@@ -29,6 +29,7 @@ WAITING = "examples.not_twice_not_too_often.only_waiting:app"
 KILLED = "examples.not_twice_not_too_often.killed:app"
 LANES = "examples.not_twice_not_too_often.short_and_long:app"
 CELERY = "examples.not_twice_not_too_often.with_celery:app"
+CELERY_LOCK = "examples.not_twice_not_too_often.one_per_user_in_celery:app"
 
 
 def post(server: Server, path: str, **more: Any) -> httpx.Response:
@@ -293,3 +294,37 @@ def test_in_celery_short_jobs_need_a_queue_and_a_worker_of_their_own(tmp_path: P
         sent = short.wait_for("send_receipt: 2")
         ended = long.wait_for("build_report: 2 done")
     assert begun.time < sent.time < ended.time
+
+
+@pytest.mark.queues
+def test_in_celery_a_lock_and_retry_let_one_job_of_a_user_run(tmp_path: Path):
+    """A worker with two processes, three reports of one user and one of another: never two of one user at once, and all are built. Who waits holds no process, and the user's reports may change places."""
+    env = settings_of(CELERY_LOCK, tmp_path)
+    with (
+        serve(CELERY_LOCK, env=env) as app,
+        celery_worker(env, "--concurrency", "2", target=CELERY_LOCK) as worker,
+    ):
+        for user, year in ((1, 2024), (1, 2025), (1, 2026), (2, 2026)):
+            post(app, f"/users/{user}/reports/{year}")
+        finished(worker, 4)
+        most = most_at_once(worker)
+    assert most == {"1": 1, "2": 1, "all": 2}
+
+
+@pytest.mark.queues
+def test_in_celery_the_lock_of_a_killed_process_ends_with_its_lease(tmp_path: Path):
+    """The worker's process is killed in a report: the report comes again at once, and is begun when the lease is over, here three seconds."""
+    env = settings_of(CELERY_LOCK, tmp_path) | {"LEASE": "3"}
+    env = changed(env, tmp_path, CELERY_LOCK, {"time.sleep(1)": "time.sleep(2)"})
+    with (
+        serve("changed:app", env=env) as app,
+        celery_worker(env, target="changed:app") as worker,
+    ):
+        worker.expect("WorkerLostError|SIGKILL")
+        post(app, "/users/1/reports/2026")
+        begun = worker.wait_for("user 1 2026 started")
+        [process] = psutil.Process(worker.process.pid).children()
+        process.kill()
+        again = worker.wait_for("user 1 2026 started", nth=2)
+        worker.wait_for("user 1 2026 done")
+    assert again.time - begun.time > 3 * 0.9

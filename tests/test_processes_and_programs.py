@@ -90,7 +90,7 @@ def test_at_its_limit_the_program_is_killed(way: str):
 def test_a_program_that_fails_is_not_one_that_was_killed(
     way: str, told: str, tmp_path: Path
 ):
-    """A program that ends with an error is told from one that was killed, and no exception leaves the task."""
+    """A program that ends with an error is distinguished from one that was killed, and no exception leaves the task."""
     fails = {'["sleep", str(seconds)]': '["false"]'}
     env = changed({}, tmp_path, TIME_LIMIT, fails)
     with serve("changed:app", env=env) as server:

@@ -117,14 +117,14 @@ ROWS = {
     "`--workers 2`, `SIGKILL` to the worker": Row(
         partial(uvicorn, "--workers", "2"), kill_the_worker, workers=2
     ),
-    "`--limit-max-requests 2`, and the second": Row(
+    "`--limit-max-requests 2`, and the second request": Row(
         partial(uvicorn, "--limit-max-requests", "2"), ask_once_more
     ),
     "gunicorn, `SIGTERM`": Row(gunicorn, signals(SIGTERM)),
     "gunicorn with `--graceful-timeout 1`, `SIGTERM`": Row(
         partial(gunicorn, "--graceful-timeout", "1"), signals(SIGTERM)
     ),
-    "gunicorn with `--max-requests 2`, and the second": Row(
+    "gunicorn with `--max-requests 2`, and the second request": Row(
         partial(gunicorn, "--max-requests", "2"), ask_gunicorn_once_more
     ),
 }
@@ -281,6 +281,26 @@ def test_with_workers_one_that_has_had_its_requests_is_replaced():
         client.get(f"{server.url}/openapi.json")
         server.wait_for("Application startup complete", nth=3)
         assert client.get(f"{server.url}/openapi.json").status_code == 200
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_replaced_and_a_killed_child_of_reload_is_not(
+    tmp_path: Path,
+):
+    """The process that answers is killed, as it is when memory is short. With `--workers 2` uvicorn starts another. With `--reload` nobody does: uvicorn goes on, the container stays up, and nobody answers until a file is changed."""
+    with serve(TARGET, "--workers", "2") as server:
+        client.post(f"{server.url}/async-def/60")
+        os.kill(worker_of(server), SIGKILL)
+        server.wait_for("Application startup complete", nth=3)
+        assert client.get(f"{server.url}/openapi.json").status_code == 200
+    with reload_of(tmp_path) as server:
+        client.post(f"{server.url}/async-def/60")
+        os.kill(worker_of(server), SIGKILL)
+        with pytest.raises(httpx.ReadTimeout):
+            client.get(f"{server.url}/openapi.json", timeout=5)
+        assert server.process.poll() is None
+        change_the_file(server, tmp_path)
+        server.wait_for("Application startup complete", nth=2)
 
 
 @pytest.mark.slow

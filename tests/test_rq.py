@@ -200,3 +200,21 @@ def test_a_simple_worker_runs_the_job_in_its_own_process(
         place(app, 1, "slow")
         server.wait_for("order 1 started")
         assert len(psutil.Process(server.process.pid).children()) == processes
+
+
+def test_a_killed_work_horse_is_a_failed_job_that_says_with_which_signal(
+    app: Server, settings: dict[str, str]
+):
+    """RQ calls the process of a job *work-horse*. It is killed, as it is when memory is short: the job has failed, *Work-horse terminated unexpectedly; waitpid returned 9 (signal 9)*, unless it may be tried again. The worker goes on."""
+    once = settings | {"RETRIES": "0"}
+    with serve(APP, env=once) as app_, a_worker(settings) as worker:
+        worker.expect("terminated unexpectedly")
+        job = place(app_, 1, "slow").json()["job"]
+        worker.wait_for("order 1 started")
+        [horse] = psutil.Process(worker.process.pid).children()
+        horse.kill()
+        ask_until(lambda: state(app_, job)["status"], lambda s: s == "failed", 30)
+        said = "Work-horse terminated unexpectedly; waitpid returned 9 (signal 9)"
+        assert said in str(state(app_, job)["error"])
+        place(app_, 2)
+        worker.wait_for("order 2 done")

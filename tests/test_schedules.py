@@ -7,13 +7,18 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
+from apscheduler.schedulers.background import BackgroundScheduler
+from sqlalchemy.event import listens_for
+from sqlalchemy.exc import OperationalError
 
 from runner import Server, client, serve
 from runner.needs import NEEDS, start_worker
@@ -153,6 +158,30 @@ def test_a_run_that_goes_on_when_the_server_stops_is_cancelled():
         server.wait_for("import_orders: started")
         server.stop()
         assert not any("import_orders: done" in line.text for line in server.lines)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "waits"), [("async def", True), ("def", False)])
+def test_an_async_def_job_that_blocks_stops_every_request(
+    kind: str, waits: bool, tmp_path: Path
+):
+    """A job that blocks for three seconds: as `async def` it runs on the server's event loop, and a request waits for its end. As `def` it runs in a thread, and the request does not."""
+    target = "examples.schedules.failing:app"
+    blocks = {
+        "import logging\n": "import logging\nimport time\n",
+        "def refresh_prices() -> None:\n": f"{kind} refresh_prices() -> None:\n"
+        "    print('refresh_prices: started', flush=True)\n"
+        "    time.sleep(3)\n"
+        "    print('refresh_prices: ended', flush=True)\n"
+        "    return\n",
+    }
+    env = changed({}, tmp_path, target, blocks)
+    with serve("changed:app", env=env) as server:
+        server.expect("maximum number of running instances|was missed by|job prices")
+        server.wait_for("refresh_prices: started")
+        assert client.get(f"{server.url}/ping", timeout=30).status_code == 200
+        ended = any("refresh_prices: ended" in line.text for line in server.lines)
+    assert ended == waits
 
 
 def runs(day: str, at: str) -> list[str]:
@@ -354,6 +383,31 @@ def test_two_processes_with_one_store_run_a_job_twice(tmp_path: Path):
         ask_until(too_many, lambda more: more > 3, 60)
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_of_two_processes_that_create_the_store_one_ends(there: bool, tmp_path: Path):
+    """Two processes start on an empty database and see no table; one creates it, and the start of the other ends with *table apscheduler_jobs already exists*. Where the table is there before, as after a migration, both start."""
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    first, second = SQLAlchemyJobStore(url=url), SQLAlchemyJobStore(url=url)
+    if there:
+        first.jobs_t.create(first.engine)
+
+    @listens_for(second.engine, "before_cursor_execute")
+    def the_other_is_first(*arguments: Any) -> None:
+        if "CREATE TABLE" in arguments[2]:
+            first.jobs_t.create(first.engine, checkfirst=True)
+
+    scheduler = BackgroundScheduler(jobstores={"default": second}, timezone="UTC")
+    with (
+        nullcontext()
+        if there
+        else pytest.raises(OperationalError, match="apscheduler_jobs already exists")
+    ):
+        scheduler.start()
+        scheduler.shutdown()
+    for store in (first, second):
+        store.engine.dispose()
+
+
 def a_beat(env: dict[str, str], file: Path) -> AbstractContextManager[Server]:
     """Celery's beat, of a changed copy of the example."""
     command = (*PYTHON, "celery", "--app", "changed.queue", "beat")
@@ -370,7 +424,7 @@ def with_schedule(tmp_path: Path, seconds: float) -> dict[str, str]:
 @pytest.mark.slow
 @pytest.mark.queues
 def test_of_two_beats_one_digest_is_sent(tmp_path: Path, redis: Service):
-    """Two beats, as in a rolling deploy, send every job twice. The digest of a night is sent once: who comes second finds the night claimed."""
+    """Two beats, as in a rolling deploy, send every job twice. The digest of a night is sent once: the job that comes second finds that night claimed."""
     env = with_schedule(tmp_path, 1.0)
     with (
         start_worker(NEEDS["schedules/with_celery"], "changed", env) as worker,

@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import QueuePool, create_engine
+from sqlalchemy.orm import Session
 
+from examples.database_errors import missing_greenlet
 from runner import client, serve
 from runner.process import PYTHON, start
 from tests.copying import changed
@@ -194,3 +197,23 @@ def test_a_closed_session_opens_a_connection_again_and_keeps_it():
         after = client.get(f"{server.url}/pool").json()["pool"]
     assert before.endswith("Current Checked out connections: 0")
     assert after.endswith("Current Checked out connections: 1")
+
+
+@pytest.mark.parametrize(("expires", "held"), [(True, 1), (False, 0)])
+def test_after_a_commit_a_look_at_an_object_takes_a_connection_again(
+    expires: bool, held: int, tmp_path: Path
+):
+    """A commit gives the connection back. Then one look at an object, `order.item`, reads it again, and holds a connection through all the slow work that follows, until the next commit or `close`. With `expire_on_commit=False` it holds none."""
+    engine = create_engine(f"sqlite:///{tmp_path}/orders.db", poolclass=QueuePool)
+    missing_greenlet.Base.metadata.create_all(engine)
+    pool = engine.pool
+    assert isinstance(pool, QueuePool)
+    with Session(engine, expire_on_commit=expires) as session:
+        session.add(order := missing_greenlet.Order(item="tea"))
+        session.commit()
+        assert pool.checkedout() == 0
+        assert order.item == "tea"
+        assert pool.checkedout() == held
+        session.commit()
+        assert pool.checkedout() == 0
+    engine.dispose()

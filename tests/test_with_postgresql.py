@@ -24,6 +24,7 @@ from tests.copying import changed
 from tests.orders import ask_until, place, state
 from tests.postgresql import Connection, away_for_eight_seconds, connect
 from tests.services import running, settings_of
+from tests.terminal import positions
 
 pytestmark = pytest.mark.slow
 
@@ -380,3 +381,51 @@ def test_uvicorn_runs_on_the_loop_that_it_is_told(tmp_path: Path):
     for loop, name in (("asyncio:SelectorEventLoop", "_Unix"), ("main:Mine", "Mine")):
         with serve("main:app", "--loop", loop, cwd=tmp_path) as server:
             assert client.get(server.url).json().startswith(name)
+
+
+IN_THE_APP = "examples.with_postgresql.worker_in_the_app:app"
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_worker_in_the_app_lets_its_job_end_and_leaves_signals_to_uvicorn(
+    sent: signal.Signals, settings: dict[str, str]
+):
+    """With `install_signal_handlers=False` Ctrl+C or `SIGTERM` ends the server as always. The job that runs comes to its end before the lifespan does."""
+    with serve(IN_THE_APP, env=settings) as server:
+        assert client.post(f"{server.url}/orders/7").status_code == 202
+        server.wait_for("send_receipt: order 7 started")
+        server.stop(sent)
+        done, ended = positions(server, "order 7 done", "lifespan: ended")
+    assert done < ended
+
+
+def test_by_default_the_worker_takes_ctrl_c_and_the_app_goes_on(
+    settings: dict[str, str], tmp_path: Path
+):
+    """By default the worker takes both signals, and uvicorn hears of neither: the app goes on, and takes orders that nobody runs."""
+    takes = {"install_signal_handlers=False": "install_signal_handlers=True"}
+    env = changed(settings, tmp_path, IN_THE_APP, takes)
+    with serve("changed:app", env=env) as server:
+        client.post(f"{server.url}/orders/7")
+        server.wait_for("send_receipt: order 7 done")
+        for signal_ in (signal.SIGINT, signal.SIGTERM):
+            server.process.send_signal(signal_)
+            assert client.post(f"{server.url}/orders/8").status_code == 202
+        assert "Shutting down" not in server.transcript()
+        server.kill()
+
+
+def test_a_worker_in_the_app_that_postgresql_ends_ends_the_app(
+    settings: dict[str, str],
+):
+    """When PostgreSQL is killed the worker ends, and here the app with it, so that both are started again."""
+    postgresql = running("postgresql")
+    with serve(IN_THE_APP, env=settings) as server:
+        server.expect("ConnectorException|OperationalError|Side task")
+        client.post(f"{server.url}/orders/7")
+        server.wait_for("send_receipt: order 7 done")
+        postgresql.kill()
+        server.wait_for("the worker has ended", timeout=60)
+        server.wait_for("lifespan: ended", timeout=60)
+        server.wait()
+    postgresql.start()

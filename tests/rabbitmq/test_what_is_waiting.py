@@ -267,6 +267,31 @@ def test_the_health_check_of_arq_tells_of_its_last_round(tmp_path: Path):
 
 @pytest.mark.slow
 @pytest.mark.queues
+@pytest.mark.parametrize("own_keys", [False, True])
+def test_arq_workers_share_one_health_check_unless_each_has_a_key(
+    own_keys: bool, tmp_path: Path
+):
+    """Of two arq workers one stops, as in a deploy: it deletes the key that they share, and `--check` says that the other is dead, until that one writes it again. With a `health_check_key` of its own it is alive."""
+    way = WAYS["arq"]
+    env = settings_of(way.target, tmp_path)
+    if own_keys:
+        key = {
+            "class WorkerSettings:\n": "class WorkerSettings:\n"
+            "    health_check_key = f\"health-of-{os.environ['NAME']}\"\n"
+        }
+        env = changed(env, tmp_path, way.target, key)
+    module = "changed" if own_keys else way.module
+    first, second = ({**env, "NAME": name} for name in ("first", "second"))
+    check = "arq --check main.WorkerSettings"
+    with start_worker(needs_of(way.target), module, second):
+        with start_worker(needs_of(way.target), module, first) as stopped:
+            stopped.stop()
+        said = ask(check, module, second)
+    assert ("no health check sentinel value" in said) != own_keys
+
+
+@pytest.mark.slow
+@pytest.mark.queues
 def test_what_a_celery_worker_has_taken_is_unacked(tmp_path: Path):
     """What a Celery worker has taken is no longer in the list: `redis-cli hlen unacked` counts it, with the settings of the page on Celery."""
     way = WAYS["Celery"]
