@@ -2,10 +2,15 @@
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
+from apscheduler.schedulers.background import BackgroundScheduler
 from sqlalchemy import QueuePool, create_engine
+from sqlalchemy.event import listens_for
+from sqlalchemy.exc import OperationalError
 
 from runner import Server, client, serve, services
 from runner.needs import POSTGRESQL
@@ -164,3 +169,22 @@ def test_seven_processes_with_the_defaults_are_too_many(postgresql: str):
         ]
     assert (most, there, reserved) == (15, 100, 3)
     assert 6 * most <= there - reserved < 7 * most
+
+
+def test_of_two_processes_that_create_the_store_one_ends(tmp_path: Path):
+    """Two processes start on an empty database and see no table; one creates it, and the start of the other ends with *table apscheduler_jobs already exists*. A third finds the table, as after a migration, and starts."""
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    first, second, third = (SQLAlchemyJobStore(url=url) for _ in range(3))
+
+    @listens_for(second.engine, "before_cursor_execute")
+    def the_other_is_first(*arguments: Any) -> None:
+        if "CREATE TABLE" in arguments[2]:
+            first.jobs_t.create(first.engine)
+
+    with pytest.raises(OperationalError, match="apscheduler_jobs already exists"):
+        BackgroundScheduler(jobstores={"default": second}).start()
+    scheduler = BackgroundScheduler(jobstores={"default": third})
+    scheduler.start()
+    scheduler.shutdown()
+    first.shutdown()
+    second.shutdown()
