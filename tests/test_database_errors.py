@@ -172,7 +172,7 @@ def test_seven_processes_with_the_defaults_are_too_many(postgresql: str):
 
 
 def test_of_two_processes_that_create_the_store_one_ends(tmp_path: Path):
-    """Two processes start on an empty database and see no table; one creates it, and the start of the other ends with *table apscheduler_jobs already exists*. A third finds the table, as after a migration, and starts."""
+    """Two processes start on an empty database and see no table; one creates it, and the start of the other ends with `table apscheduler_jobs already exists`. A third finds the table, as after a migration, and starts."""
     url = f"sqlite:///{tmp_path}/jobs.db"
     first, second, third = (SQLAlchemyJobStore(url=url) for _ in range(3))
 

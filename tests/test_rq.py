@@ -205,7 +205,7 @@ def test_a_simple_worker_runs_the_job_in_its_own_process(
 def test_a_killed_work_horse_is_a_failed_job_that_says_with_which_signal(
     app: Server, settings: dict[str, str]
 ):
-    """RQ calls the process of a job *work-horse*. It is killed, as it is when memory is short: the job has failed, *Work-horse terminated unexpectedly; waitpid returned 9 (signal 9)*, unless it may be tried again. The worker goes on."""
+    """RQ calls the process of a job its work-horse. It is killed, as it is when memory is short: the job has failed, `Work-horse terminated unexpectedly; waitpid returned 9 (signal 9)`, unless it may be tried again. The worker goes on."""
     once = settings | {"RETRIES": "0"}
     with serve(APP, env=once) as app_, a_worker(settings) as worker:
         worker.expect("terminated unexpectedly")

@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections import Counter
+from pathlib import Path
 
 import markdown
 import pytest
@@ -166,6 +167,30 @@ def test_a_proof_is_the_statement_and_the_source_of_the_test():
 def test_a_proof_without_a_test_or_a_statement_fails_the_build(node: str):
     with pytest.raises(Missing):
         render("proof", node)
+
+
+@pytest.mark.parametrize(
+    ("statement", "marked"),
+    [
+        ("It says *Retries exceeded*.", "*Retries exceeded*"),
+        ("It is **lost**.", "*lost*"),
+        ("See [the page](celery.md).", "]("),
+        ("Two * three, and `**more` of `[one](two)`.", None),
+    ],
+)
+def test_a_statement_has_no_marks_but_backticks(
+    statement: str,
+    marked: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(proof, "ROOT", tmp_path)
+    (tmp_path / "test_a.py").write_text(f'def test_b():\n    """{statement}"""\n')
+    if marked is None:
+        assert proof.find.__wrapped__("test_a.py::test_b")[1] == statement
+        return
+    with pytest.raises(Missing, match=re.escape(f"test_b has {marked} in its")):
+        proof.find.__wrapped__("test_a.py::test_b")
 
 
 def test_a_timeline_is_a_figure_with_what_it_was_recorded_with():

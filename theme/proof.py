@@ -4,7 +4,8 @@ The fence names a test as pytest does, and shows its docstring as the statement:
 
     tests/test_multiple_tasks.py::test_tasks_of_one_request_run_one_after_another
 
-A file or a test that does not exist, or a test without a docstring, fails the build.
+A file or a test that does not exist, or a test without a docstring, fails the build. So
+does a docstring with Markdown in it: only `code` is shown as such.
 """
 
 import ast
@@ -37,7 +38,8 @@ def proof(node: str, md: Markdown) -> str:
 def find(node: str) -> tuple[str, str, str]:
     """The name, the docstring as one line, and the source of a test.
 
-    Raises `Missing` if there is none of that name, or it has no docstring.
+    Raises `Missing` if there is none of that name, or it has no docstring, or one with
+    other marks than backticks.
     """
     path, _, name = node.partition("::")
     file = ROOT / path
@@ -55,6 +57,11 @@ def find(node: str) -> tuple[str, str, str]:
     if not statement:
         raise Missing(
             f"{name} has no docstring", "say there what it proves, in a sentence"
+        )
+    if marked := re.search(r"\*\w[^*]*\*|\]\(", re.sub("`[^`]+`", "", statement)):
+        raise Missing(
+            f"{name} has {marked[0]} in its docstring",
+            "write what a program says in backticks, and links in the page",
         )
     return name, statement, code
 

@@ -101,7 +101,7 @@ def test_a_stop_waits_for_the_running_job_up_to_its_limit(
 
 @pytest.mark.parametrize("again", [False, True])
 def test_a_stop_that_interrupts_the_job_is_a_failed_try(again: bool, tmp_path: Path):
-    """With `notify_shutdown=True` a stop raises `Shutdown` in the job. To Dramatiq that is a failure as any other, and uses up a try: with `max_retries=0` the job is given up, *Retries exceeded*. A `retry_when` that looks at the exception has it tried again, by the next worker."""
+    """With `notify_shutdown=True` a stop raises `Shutdown` in the job. To Dramatiq that is a failure like any other, and uses up a try: with `max_retries=0` the job is given up, `Retries exceeded`. A `retry_when` that looks at the exception has it tried again, by the next worker."""
     retries = "max_retries=0, notify_shutdown=True"
     if again:
         retries += ", retry_when=lambda n, error: isinstance(error, Shutdown)"
