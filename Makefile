@@ -7,7 +7,8 @@ in_venv := .venv/bin/
 runtime := theme/overrides/assets/run
 install := $(in_venv)python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-older := .cache/fastapi-0.105.0 .cache/fastapi-0.115.0 .cache/fastapi-0.117.1
+older := .cache/fastapi-0.105.0 .cache/fastapi-0.115.0 .cache/fastapi-0.117.1 \
+  $(patsubst %,.cache/uvicorn-%,0.43.0 0.44.0 0.45.0)
 engines := $(patsubst examples/%/requirements.txt,.cache/%,$(wildcard examples/*/requirements.txt))
 
 export NO_MKDOCS_2_WARNING := 1
@@ -89,6 +90,10 @@ lighthouse: .venv/for-tests node_modules/@lhci/cli $(runtime) ## Run Lighthouse 
 	@$(in_venv)python -m pip install --quiet --disable-pip-version-check --target $@ \
 	  fastapi==$* $$(grep -E '^(uvicorn|python-multipart)==' constraints.txt) 2>.cache/older.log \
 	|| echo "FastAPI $*: could not be installed, see .cache/older.log."
+.cache/uvicorn-%: | .venv/for-site
+	@$(in_venv)python -m pip install --quiet --disable-pip-version-check --target $@ --no-deps \
+	  uvicorn==$* 2>.cache/older.log \
+	|| echo "uvicorn $*: could not be installed, see .cache/older.log."
 
 # Queues that want other versions than the rest has, each in a folder of its own.
 $(engines): .cache/%: examples/%/requirements.txt | .venv/for-site

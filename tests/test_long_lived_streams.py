@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from signal import SIGINT, SIGTERM, Signals
 
@@ -21,6 +21,7 @@ from websockets.utils import generate_key
 from runner import Server, client, serve
 from runner.process import ROOT
 from tests.copying import changed
+from tests.older import serve_with_uvicorn
 from tests.orders import ask_until
 from tests.services import redis_cli, running, settings_of
 from tests.terminal import positions
@@ -130,6 +131,24 @@ def test_a_server_that_stops_waits_for_open_streams():
             text += "".join(chunks)
         server.wait()
     assert "word 19" in text
+
+
+@pytest.mark.parametrize(
+    ("version", "cut"), [("0.43.0", True), ("0.44.0", True), ("0.45.0", False)]
+)
+def test_uvicorn_0_43_and_0_44_cut_open_streams_at_once(version: str, cut: bool):
+    """uvicorn 0.43 and 0.44 told an open stream at a stop that its client had left: the answer was cut at once. 0.45 waits again."""
+    target = "examples.after_the_stream.event_stream:app"
+    with serve_with_uvicorn(version, target) as server:
+        server.expect("BrokenResourceError|ERROR|Exception Group|websockets.legacy")
+        with client.stream("GET", f"{server.url}/answer") as response:
+            chunks = response.iter_text()
+            text = next(chunks)
+            server.process.send_signal(SIGTERM)
+            with suppress(httpx.RemoteProtocolError):
+                text += "".join(chunks)
+        server.wait()
+    assert ("word 19" in text) != cut
 
 
 def test_with_a_limit_the_stream_is_cut():
