@@ -23,7 +23,7 @@ from uvicorn.importer import import_from_string
 
 from runner import Server, client, serve
 from runner.process import PYTHON, ROOT, free_port, start
-from tests.copying import save_until
+from tests.copying import changed, save_until
 from tests.orders import ask_until
 from tests.terminal import positions
 
@@ -38,11 +38,13 @@ def reload_of(folder: Path, *options: str) -> AbstractContextManager[Server]:
     return start([*command, *options], cwd=folder)
 
 
-def gunicorn(*options: str) -> AbstractContextManager[Server]:
+def gunicorn(
+    *options: str, target: str = TARGET, env: dict[str, str] | None = None
+) -> AbstractContextManager[Server]:
     """Run gunicorn with uvicorn's worker."""
     command = [sys.executable, "-m", "gunicorn", "-k", "uvicorn_worker.UvicornWorker"]
     command += ["--no-control-socket", "--bind", f"127.0.0.1:{free_port()}"]
-    return start([*command, *options, TARGET])
+    return start([*command, *options, target], env=env)
 
 
 def worker_of(server: Server) -> int:
@@ -422,6 +424,26 @@ def test_after_max_requests_a_task_longer_than_timeout_is_lost(
         ask_gunicorn_once_more(server, Path())
         assert what_became_of_it(server) == became
         assert ("WORKER TIMEOUT" in server.transcript()) == (became == "lost")
+
+
+@pytest.mark.slow
+def test_a_thread_that_the_lifespan_leaves_is_a_worker_timeout_after_the_shutdown(
+    tmp_path: Path,
+):
+    """A thread that is no daemon and goes on after the lifespan, such as that of a client nobody closed, keeps a worker that has had its `--max-requests`: `Application shutdown complete`, and `WORKER TIMEOUT` after that."""
+    leaves = {
+        "    yield\n": "    yield\n    threading.Thread(target=time.sleep, args=[60]).start()\n",
+        "import time\n": "import threading\nimport time\n",
+    }
+    env = changed({}, tmp_path, TARGET, leaves)
+    options = ("--max-requests", "1", "--timeout", "2")
+    with gunicorn(*options, target="changed:app", env=env) as server:
+        server.expect("WORKER TIMEOUT|SIGKILL|SIGABRT|Error handling")
+        server.wait_for("Application startup complete")
+        client.get(f"{server.url}/openapi.json")
+        server.wait_for("Application shutdown complete")
+        server.wait_for("WORKER TIMEOUT")
+        server.wait_for("Application startup complete", nth=2)
 
 
 @pytest.mark.slow
