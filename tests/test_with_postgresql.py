@@ -399,20 +399,27 @@ def test_a_worker_in_the_app_lets_its_job_end_and_leaves_signals_to_uvicorn(
     assert done < ended
 
 
-def test_by_default_the_worker_takes_ctrl_c_and_the_app_goes_on(
-    settings: dict[str, str], tmp_path: Path
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_by_default_the_worker_takes_the_first_signal_and_the_app_goes_on(
+    sent: signal.Signals, settings: dict[str, str], tmp_path: Path
 ):
-    """By default the worker takes both signals, and uvicorn hears of neither: the app goes on, and takes orders that nobody runs."""
+    """By default the first Ctrl+C or `SIGTERM` ends the worker, and uvicorn does not hear of it: the app goes on, and takes orders that nobody runs. When the worker has ended, the next one ends the app."""
     takes = {"install_signal_handlers=False": "install_signal_handlers=True"}
     env = changed(settings, tmp_path, IN_THE_APP, takes)
-    with serve("changed:app", env=env) as server:
-        client.post(f"{server.url}/orders/7")
-        server.wait_for("send_receipt: order 7 done")
-        for signal_ in (signal.SIGINT, signal.SIGTERM):
-            server.process.send_signal(signal_)
-            assert client.post(f"{server.url}/orders/8").status_code == 202
-        assert "Shutting down" not in server.transcript()
-        server.kill()
+    with connect(settings["DATABASE"]) as database, serve("changed:app", env=env) as it:
+
+        def workers() -> int:
+            [(number,)] = database.execute("select count(*) from procrastinate_workers")
+            return int(number)
+
+        client.post(f"{it.url}/orders/7")
+        it.wait_for("send_receipt: order 7 done")
+        it.process.send_signal(sent)
+        ask_until(workers, lambda number: number == 0, 30)
+        assert client.post(f"{it.url}/orders/8").status_code == 202
+        assert "Shutting down" not in it.transcript()
+        it.stop(sent)
+        assert "order 8 started" not in it.transcript()
 
 
 def test_a_worker_in_the_app_that_postgresql_ends_ends_the_app(
