@@ -147,7 +147,9 @@ NEEDS = {
         service="postgresql", env={"DATABASE": POSTGRESQL}
     ),
     "with_postgresql": _ON_POSTGRESQL,
-    "long_lived_streams/news_from_a_worker": replace(_RQ, worker=(), ready=""),
+    "long_lived_streams/news_from_a_worker": Needs(
+        service="redis", env={"REDIS": _REDIS}, packages="rq"
+    ),
     "recipes/receive_webhooks": Needs(
         env={"WEBHOOK_SECRET": "whsec_dGVh", "DATABASE": "{folder}/events.db"}
     ),

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 
@@ -10,25 +10,21 @@ from runner import Server
 from runner.process import ROOT, start
 
 
-@contextmanager
-def serve_with_fastapi(version: str, target: str) -> Iterator[Server]:
+def serve_with_fastapi(version: str, target: str) -> AbstractContextManager[Server]:
     """Run ``uvicorn TARGET`` with that FastAPI and the Starlette that it asks for."""
-    with _serve(f"fastapi-{version}", "fastapi", target) as server:
-        yield server
+    return _serve("fastapi", version, target)
 
 
-@contextmanager
-def serve_with_uvicorn(version: str, target: str) -> Iterator[Server]:
+def serve_with_uvicorn(version: str, target: str) -> AbstractContextManager[Server]:
     """Run ``uvicorn TARGET`` of that version."""
-    with _serve(f"uvicorn-{version}", "uvicorn", target) as server:
-        yield server
+    return _serve("uvicorn", version, target)
 
 
 @contextmanager
-def _serve(folder: str, package: str, target: str) -> Iterator[Server]:
-    name = f".cache/{folder}"
+def _serve(package: str, version: str, target: str) -> Iterator[Server]:
+    name = f".cache/{package}-{version}"
     if not (ROOT / name / package).exists():
-        pytest.skip(f"needs {folder}: make {name}")
+        pytest.skip(f"needs {package} {version}: make {name}")
     command = [sys.executable, "-m", "uvicorn", target, "--port", "0"]
     env = {"PYTHONPATH": str(ROOT / name)}
     with start(command, env=env, fork=package != "uvicorn") as server:

@@ -1,6 +1,7 @@
 """Connections of a test to the real PostgreSQL, beside those of an example."""
 
 import asyncio
+import re
 import time
 from contextlib import suppress
 from functools import partial
@@ -21,6 +22,11 @@ def connect(database: str, **more: Any) -> Connection:
     return psycopg.connect(database, **{"autocommit": True, **more})
 
 
+def at_port(address: str, port: int) -> str:
+    """The same database at another port, such as that of a proxy."""
+    return re.sub(r":\d+/", f":{port}/", address)
+
+
 def waits_for_a_lock(watching: Connection, waiting: Connection) -> None:
     waits = "select wait_event_type from pg_stat_activity where pid = %s"
     ask_until(
@@ -38,10 +44,11 @@ def away_for_eight_seconds(
     Returns the seconds from its return until the app answers other than with 503, asked
     again and again, and until that pool gives out a connection.
     """
-    address = settings["DATABASE"]
     target = running("postgresql").port
 
-    async def default_and_ours(server: Server, first: Proxy) -> tuple[float, float]:
+    async def default_and_ours(
+        server: Server, first: Proxy, through: str
+    ) -> tuple[float, float]:
         def ours_is_back() -> float:
             url = f"{server.url}{path}"
             ask_until(lambda: client.get(url).status_code, lambda code: code != 503, 60)
@@ -49,11 +56,7 @@ def away_for_eight_seconds(
 
         alive = AsyncConnectionPool.check_connection
         async with AsyncConnectionPool(
-            address.replace(f":{target}/", f":{first.port}/"),
-            min_size=1,
-            max_size=1,
-            open=False,
-            check=alive,
+            through, min_size=1, max_size=1, open=False, check=alive
         ) as pool:
             await pool.wait()
             first.close()
@@ -73,7 +76,7 @@ def away_for_eight_seconds(
                 return await ours - back, default - back
 
     with proxy(target) as first:
-        through = address.replace(f":{target}/", f":{first.port}/")
+        through = at_port(settings["DATABASE"], first.port)
         with serve(app, env=settings | {"DATABASE": through}) as server:
             server.expect("OperationalError|AdminShutdown|PoolTimeout")  # of a worker
-            return in_a_thread(default_and_ours(server, first)).result()
+            return in_a_thread(default_and_ours(server, first, through)).result()

@@ -27,12 +27,7 @@ from tests.postgresql import (
     connect,
     waits_for_a_lock,
 )
-from tests.services import (
-    new_database,
-    postgresql_url,
-    running,
-    settings_of,
-)
+from tests.services import new_database, postgresql_url, running, settings_of
 
 pytestmark = pytest.mark.slow
 

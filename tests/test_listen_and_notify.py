@@ -18,7 +18,7 @@ from runner import Server, client, serve
 from runner.process import free_port
 from runner.proxy import proxy
 from tests.orders import ask_until
-from tests.postgresql import Connection, connect, waits_for_a_lock
+from tests.postgresql import Connection, at_port, connect, waits_for_a_lock
 from tests.services import (
     in_a_thread,
     new_database,
@@ -211,7 +211,7 @@ def test_what_was_placed_while_nobody_listened_is_found_after_the_reconnect(
     ):
         database.execute(mails.CREATE)
         database.execute(COUNT_CLAIMS)
-        through = settings["DATABASE"].replace(f":{address}/", f":{port}/")
+        through = at_port(settings["DATABASE"], port)
         with serve(MAILS, env=settings | {"LISTEN": through}) as server:
             server.wait_for("listen: ready")
             ask_until(
@@ -238,7 +238,7 @@ def test_a_connection_that_died_in_silence_is_why_a_slow_poll_stays(
     """The network to the listener is cut, and no connection ends: no error, no notification. A job is placed, and the next poll finds it, here within four seconds."""
     address = running("postgresql").port
     with proxy(address) as between:
-        through = settings["DATABASE"].replace(f":{address}/", f":{between.port}/")
+        through = at_port(settings["DATABASE"], between.port)
         env = settings | {"LISTEN": through, "POLL": "4"}
         with serve(MAILS, env=env) as server:
             server.wait_for("listen: ready")

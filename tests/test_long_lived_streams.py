@@ -39,6 +39,11 @@ def events(response: httpx.Response) -> list[dict[str, str]]:
     ]
 
 
+def address_of(server: Server, path: str) -> str:
+    """The address of a WebSocket."""
+    return server.url.replace("http", "ws") + path
+
+
 def words(response: httpx.Response) -> list[str]:
     """The words of a stream of events, of which the last tells the end."""
     *data, end = events(response)
@@ -166,16 +171,11 @@ def test_with_a_limit_the_stream_is_cut():
         assert "word 19" not in server.transcript()
 
 
-def prices_of(server: Server) -> str:
-    """The address of the example's WebSocket."""
-    return server.url.replace("http", "ws") + "/prices"
-
-
 def test_a_websocket_pushes_what_it_was_asked_for():
     """It pushes while it receives: a share that the client names is pushed from then on."""
     with (
         serve("examples.long_lived_streams.push_and_receive:app") as server,
-        connect(prices_of(server)) as websocket,
+        connect(address_of(server, "/prices")) as websocket,
     ):
         websocket.send("TEA")
         assert json.loads(websocket.recv())["share"] == "TEA"
@@ -187,12 +187,12 @@ def test_a_websocket_pushes_what_it_was_asked_for():
 def test_when_the_client_goes_the_pushing_ends():
     """The client goes, with a close frame or without: the pushing ends, then the endpoint."""
     with serve("examples.long_lived_streams.push_and_receive:app") as server:
-        with connect(prices_of(server)) as websocket:
+        with connect(address_of(server, "/prices")) as websocket:
             websocket.send("TEA")
             websocket.recv()
         server.wait_for("push_prices: ended")
         server.wait_for("follow_prices: ended")
-        with connect(prices_of(server)) as websocket:
+        with connect(address_of(server, "/prices")) as websocket:
             websocket.socket.shutdown(socket.SHUT_RDWR)
         server.wait_for("follow_prices: ended", nth=2)
         pushed, ended = positions(server, "push_prices: ended", "follow_prices: ended")
@@ -204,7 +204,7 @@ def test_when_the_pushing_is_over_the_client_is_told():
     """The pushing is over: the socket is closed, the client is told, and the endpoint ends."""
     with (
         serve("examples.long_lived_streams.push_and_receive:app") as server,
-        connect(prices_of(server)) as websocket,
+        connect(address_of(server, "/prices")) as websocket,
     ):
         with pytest.raises(ConnectionClosedOK):
             websocket.recv()
@@ -218,7 +218,7 @@ STOPPED = "examples.long_lived_streams.stopped:app"
 @contextmanager
 def a_chat(server: Server) -> Iterator[ClientConnection]:
     """A WebSocket over which something has been said."""
-    with connect(server.url.replace("http", "ws") + "/chat") as websocket:
+    with connect(address_of(server, "/chat")) as websocket:
         websocket.send("ada")
         assert websocket.recv() == "hello ada"
         yield websocket
@@ -266,7 +266,7 @@ def test_an_endpoint_that_never_receives_is_not_told(limit: tuple[str, ...]):
     """An endpoint that only waits for a queue is not told, though the client is, by 1012: uvicorn waits for it without a limit. At the limit of `--timeout-graceful-shutdown` it is cancelled, and its `finally` runs."""
     with serve(STOPPED, *limit) as server:
         server.expect("timeout graceful shutdown exceeded")
-        with connect(server.url.replace("http", "ws") + "/news") as websocket:
+        with connect(address_of(server, "/news")) as websocket:
             client.post(f"{server.url}/news/tea")
             assert websocket.recv() == "tea"
             server.process.send_signal(SIGTERM)
@@ -286,8 +286,7 @@ PINGED = "examples.long_lived_streams.pinged:app"
 
 def pinging(server: Server, path: str) -> ClientConnection:
     """A client that pings each half second, and waits two for the answer."""
-    url = server.url.replace("http", "ws") + path
-    return connect(url, ping_interval=0.5, ping_timeout=2)
+    return connect(address_of(server, path), ping_interval=0.5, ping_timeout=2)
 
 
 def test_while_the_event_loop_is_blocked_no_ping_is_answered():
@@ -347,8 +346,8 @@ def test_what_a_worker_publishes_reaches_the_sockets_of_each_process(tmp_path: P
     with (
         serve(target, env=env) as first,
         serve(target, env=env) as second,
-        connect(first.url.replace("http", "ws") + "/news") as one,
-        connect(second.url.replace("http", "ws") + "/news") as other,
+        connect(address_of(first, "/news")) as one,
+        connect(address_of(second, "/news")) as other,
     ):
         assert [one.recv(timeout=30), other.recv(timeout=30)] == ["connected"] * 2
         for _ in range(2):

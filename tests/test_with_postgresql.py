@@ -22,7 +22,7 @@ from runner.process import PYTHON, ROOT, complete
 from runner.proxy import proxy
 from tests.copying import changed
 from tests.orders import ask_until, place, state
-from tests.postgresql import Connection, away_for_eight_seconds, connect
+from tests.postgresql import Connection, at_port, away_for_eight_seconds, connect
 from tests.services import running, settings_of
 from tests.terminal import positions
 
@@ -311,7 +311,7 @@ def test_a_postgresql_that_does_not_answer_is_not_waited_for(database: str):
     """The network to PostgreSQL is cut, and no connection ends: the client gets `503` within fifteen seconds, three of the example's and ten in which psycopg tries to cancel the query. There is no order, and the same app takes it when the network is back."""
     port = running("postgresql").port
     with proxy(port) as between:
-        through = database.replace(f":{port}/", f":{between.port}/")
+        through = at_port(database, between.port)
         with serve(APP, env={"DATABASE": through}) as server:
             assert place(server, 1).status_code == 202
             with between.frozen():
