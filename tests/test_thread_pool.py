@@ -307,15 +307,59 @@ def test_a_call_that_waits_too_long_for_a_connection_is_a_pool_timeout(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("way", ["in-turn", "patient"])
+@pytest.mark.parametrize(("way", "late"), [("in-turn", 3), ("patient", 1)])
 def test_who_waits_elsewhere_or_without_a_limit_gets_a_connection(
-    way: str, partner: Partner
+    way: str, late: int, partner: Partner
 ):
     """Behind a semaphore of two, or with `pool=None`, all four are delivered."""
     with serve(ONE_CLIENT, env=partner.env) as server:
         ask_at_once(server, f"/{way}/1", 4)
         ask_at_once(server, "/at-once/2", 3)
-        server.wait_for("deliver: 2: PoolTimeout")  # so the others wait for longer
+        # The others wait for longer, and nobody's wait ends with an answer: see below.
+        server.wait_for("deliver: 2: PoolTimeout", nth=late)
         partner.may_answer.set()
         server.wait_for("deliver: 1: done", nth=4)
         assert "deliver: 1: PoolTimeout" not in server.transcript()
+
+
+def lost(server: Server, times: int) -> bool:
+    """Whether a call that is alone finds no connection, after so many times ten calls."""
+    for number in range(times):
+        ask_at_once(server, f"/at-once/1{number}", 10)
+        server.wait_for(f"deliver: 1{number}: ", nth=10)
+        ask_at_once(server, f"/at-once/2{number}", 1)
+        alone = server.wait_for(f"deliver: 2{number}: ")
+        if "PoolTimeout" in alone.text:
+            return True
+    return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("library", "pool", "times", "lost_for_good"),
+    [
+        ("httpx", "0.01", 500, True),
+        ("httpx", "None", 50, False),
+        ("httpx2", "0.01", 50, False),
+    ],
+)
+def test_a_connection_given_to_a_call_that_has_just_timed_out_is_lost(
+    library: str,
+    pool: str,
+    times: int,
+    lost_for_good: bool,
+    partner: Partner,
+    tmp_path: Path,
+):
+    """With httpx 0.28 and a short `pool` the calls of a client that nobody else uses are all `PoolTimeout` soon; not with `pool=None`, nor with `httpx2`."""
+    partner.may_answer.set()
+    other = {
+        "import httpx\n": f"import {library} as httpx\n",
+        "pool=1": f"pool={pool}",
+    }
+    env = changed(partner.env, tmp_path, ONE_CLIENT, other)
+    with serve("changed:app", env=env) as server:
+        assert lost(server, times) == lost_for_good
+        if lost_for_good:
+            ask_at_once(server, "/at-once/3", 20)
+            server.wait_for("deliver: 3: PoolTimeout", nth=20)
