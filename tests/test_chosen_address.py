@@ -20,6 +20,7 @@ from runner import Server, client, serve
 from runner.process import ROOT, free_port
 from tests.copying import changed
 from tests.listening import Silent, listening
+from tests.orders import ask_until
 
 TARGET = "examples.recipes.chosen_address:app"
 INSIDE, OUTSIDE = "127.0.0.1", "127.0.0.2"
@@ -31,6 +32,7 @@ class Listening(ThreadingHTTPServer):
     """A receiver at one address: what came, and from which connections."""
 
     daemon_threads = True
+    request_queue_size = 200
 
     def __init__(self, address: str, port: int) -> None:
         super().__init__((address, port), Receive)
@@ -51,15 +53,15 @@ class Receive(Silent):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.received.append((self.headers["host"], self.path, body))
         self.server.connections.add(self.client_address)
-        with suppress(OSError):
+        with suppress(OSError):  # the caller may have left
             for byte in b"HTTP/1.1 204 No Content" if self.server.trickles else b"":
                 self.wfile.write(bytes([byte]))
                 self.server.hurry.wait(0.5)
-        self.send_response(307 if self.server.location else 204)
-        if self.server.location:
-            self.send_header("Location", self.server.location)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
+            self.send_response(307 if self.server.location else 204)
+            if self.server.location:
+                self.send_header("Location", self.server.location)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
 
 
 @pytest.fixture
@@ -308,6 +310,25 @@ def test_a_receiver_that_answers_byte_by_byte_is_left_in_time(
     with start(shop_test=[[OUTSIDE]]) as server:
         name(server, f"http://shop.test:{port}/")
         server.wait_for("greet: .* not reached: TimeoutError")
+
+
+@pytest.mark.slow
+def test_a_hundred_receivers_that_are_slow_hold_up_no_other(
+    outside: Listening, port: int, tmp_path: Path
+):
+    """While a hundred receivers answer byte by byte, the next one is called."""
+    longer = {"TIMEOUT = 5": "TIMEOUT = 60"}
+    env = changed({"PYTHONPATH": str(ROOT)}, tmp_path, TARGET, longer)
+    outside.trickles = True
+    with start("changed", env, shop_test=[[OUTSIDE]]) as server:
+        for number in range(100):
+            name(server, f"http://shop.test:{port}/slow/{number}")
+        ask_until(lambda: len(outside.received), lambda count: count == 100, 60)
+        outside.trickles = False
+        name(server, f"http://shop.test:{port}/next")
+        server.wait_for("greet: .*/next answered 204")
+        assert "slow" not in server.transcript()
+        outside.hurry.set()
 
 
 @pytest.mark.slow

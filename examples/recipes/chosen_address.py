@@ -65,8 +65,9 @@ async def greet(url: httpx.URL) -> None:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-    trusted = ssl.create_default_context()
-    async with httpx.AsyncClient(verify=trusted, trust_env=False) as app.state.client:
+    async with httpx.AsyncClient(
+        verify=ssl.create_default_context(), trust_env=False, limits=httpx.Limits()
+    ) as app.state.client:
         yield
 
 
