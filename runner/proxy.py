@@ -16,6 +16,7 @@ class Proxy:
         self._listening = socket.create_server(("127.0.0.1", port))
         self.port: int = self._listening.getsockname()[1]
         self._sockets = [self._listening]
+        self._forgotten: set[socket.socket] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -32,7 +33,8 @@ class Proxy:
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
                 self.open.wait()
-                sink.sendall(data)
+                if source not in self._forgotten:
+                    sink.sendall(data)
             sink.shutdown(socket.SHUT_WR)
 
     @contextlib.contextmanager
@@ -44,9 +46,20 @@ class Proxy:
         finally:
             self.open.set()
 
+    def forget(self) -> None:
+        """Let nothing more through what is connected; it stays open. Others may connect."""
+        self._forgotten |= set(self._sockets)
+
+    def reset(self) -> None:
+        """Close what is connected. Others may connect."""
+        self._close(self._sockets[1:])
+
     def close(self) -> None:
-        """Close all connections."""
-        for one in self._sockets:
+        """Close all connections, and accept no other."""
+        self._close(self._sockets)
+
+    def _close(self, sockets: list[socket.socket]) -> None:
+        for one in sockets:
             with contextlib.suppress(OSError):  # closed at its other end
                 one.shutdown(socket.SHUT_RDWR)  # or who waits for it would go on
             one.close()

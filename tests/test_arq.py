@@ -1,5 +1,6 @@
 """The statements of docs/arq.md."""
 
+import re
 from functools import partial
 from pathlib import Path
 from signal import SIGINT, SIGTERM, Signals
@@ -243,3 +244,47 @@ def test_by_default_that_is_a_day_and_the_app_decides(
         job = place(app, 1).json()["job"]
         left = int(redis_cli("ttl", f"arq:job:{job}"))
     assert 86_400 + 3_000 < left <= 86_400 + 3_600
+
+
+def with_cron(
+    settings: dict[str, str], folder: Path, jobs: dict[str, str]
+) -> dict[str, str]:
+    """The environment of a worker with such jobs, each due every second: name to options."""
+    lines = [
+        f"cron({name}, second=set(range(60)){more})," for name, more in jobs.items()
+    ]
+    job = 'async def {}(context: dict[Any, Any]) -> None:\n    print(context["job_id"], "ran", flush=True)\n\n\n'
+    changes = {
+        "Retry, create_pool, func\n": "Retry, create_pool, cron, func\n",
+        "class WorkerSettings:\n": "".join(map(job.format, jobs))
+        + f"class WorkerSettings:\n    cron_jobs = ({' '.join(lines)})\n",
+    }
+    return changed(settings, folder, APP, changes)
+
+
+def test_of_two_workers_one_runs_a_cron_job(settings: dict[str, str], tmp_path: Path):
+    """A job that is due every second, in two workers: each time one of them runs it. Its id has the time in it."""
+    env = with_cron(settings, tmp_path, {"tick": ""})
+    a_worker_with_cron = partial(start_worker, NEEDS["arq"], "changed", env)
+    with a_worker_with_cron() as first, a_worker_with_cron() as second:
+
+        def ran() -> list[str]:
+            lines = [*first.lines, *second.lines]
+            return [line.text for line in lines if line.text.endswith(" ran")]
+
+        ids = ask_until(ran, lambda lines: len(lines) > 5, 60)
+    assert len(ids) == len(set(ids))
+    assert all(re.match(r"cron:tick:\d+ ran", line) for line in ids)
+
+
+def test_with_a_job_id_a_cron_job_runs_once_a_minute(
+    settings: dict[str, str], tmp_path: Path
+):
+    """With a `job_id` it runs once, while one without runs four times: arq keeps the id's key `arq:in-progress:…` for a minute."""
+    env = with_cron(settings, tmp_path, {"tick": ", job_id='tick'", "other": ""})
+    with start_worker(NEEDS["arq"], "changed", env) as worker:
+        worker.wait_for("tick ran", timeout=60)
+        worker.wait_for("cron:other:.* ran", nth=4, timeout=60)
+        left = int(redis_cli("ttl", "arq:in-progress:tick"))
+        assert sum(line.text == "tick ran" for line in worker.lines) == 1
+    assert 0 < left <= 60

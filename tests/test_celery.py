@@ -3,8 +3,9 @@
 import re
 import shlex
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from bench.ways import WAYS
 from runner import Server, client, serve
 from runner.needs import NEEDS, start_worker
 from runner.process import PYTHON
+from runner.proxy import Proxy, proxy
 from runner.services import Service
 from tests.copying import changed, save_until, with_changes
 from tests.orders import answers_without, ask_until, place, state
@@ -158,6 +160,49 @@ def test_a_worker_that_holds_a_job_ends_when_redis_is_restarted(
     with a_worker(settings) as second:
         second.wait_for("order 2 done")
         second.wait_for("order 1 done")
+
+
+@contextmanager
+def behind_a_proxy(
+    settings: dict[str, str], folder: Path, redis: Service, options: str = ""
+) -> Iterator[tuple[Server, Server, Proxy]]:
+    """An app, a worker that has done order 1, and the proxy in front of the worker's Redis."""
+    timeout = '"socket_timeout": 3,'
+    env = changed(settings, folder, APP, {timeout: f"{timeout} {options}"})
+    with serve("changed:app", env=env) as app, proxy(redis.port) as between:
+        through = env | {"BROKER": f"redis://127.0.0.1:{between.port}"}
+        with a_worker(through, "changed:app") as worker:
+            place(app, 1)
+            worker.wait_for("order 1 done")
+            ask_until(lambda: redis_cli("hlen", "unacked"), lambda n: n == "0\n", 30)
+            yield app, worker, between
+
+
+def test_a_worker_whose_connection_is_reset_takes_the_next_job(
+    settings: dict[str, str], tmp_path: Path, redis: Service
+):
+    """What stands between worker and Redis closes their connections: the worker prints `Connection to broker lost`, connects again, and takes the next job."""
+    with behind_a_proxy(settings, tmp_path, redis) as (app, worker, between):
+        between.reset()
+        worker.wait_for("Connection to broker lost")
+        place(app, 2)
+        worker.wait_for("order 2 done", timeout=60)
+
+
+def test_a_dead_connection_swallows_a_job_and_is_noticed_later(
+    settings: dict[str, str], tmp_path: Path, redis: Service
+):
+    """Their connections stay open, and nothing gets through any more. Redis gives the next job to the dead connection: it is lost, also with `task_acks_late`. Later the worker prints `Redis BRPOP got no reply`, connects again, and takes what comes after that."""
+    options = '"health_check_interval": 2, "polling_interval": 20,'
+    with behind_a_proxy(settings, tmp_path, redis, options) as (app, worker, between):
+        between.forget()
+        lost = place(app, 2).json()["job"]
+        worker.wait_for("BRPOP got no reply", timeout=60)
+        place(app, 3)
+        worker.wait_for("order 3 done", timeout=60)
+        assert "order 2" not in worker.transcript()
+    there = redis_cli("lrange", "celery", "0", "-1") + redis_cli("hvals", "unacked")
+    assert lost not in there
 
 
 def test_a_frozen_RabbitMQ_is_waited_for(rabbitmq: Service):

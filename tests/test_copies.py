@@ -15,6 +15,7 @@ ELSEWHERE = {
     "waiting_for_a_result.py",  # answers when a worker has
     "never_started.py",  # never answers
     "start_limit.py",  # nor does this
+    "news.py",  # nor does this come to an end
     "silent.py",  # answers after 17 seconds
     "torn.py",  # breaks off in the middle
     "cancelled.py",  # works for a minute

@@ -1,7 +1,10 @@
 """The statements of docs/def-or-async.md."""
 
+import re
+import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from anyio.to_thread import current_default_thread_limiter
@@ -14,11 +17,13 @@ from tests.orders import ask_until
 from tests.services import in_a_thread
 from tests.terminal import positions, stop_and_read
 
+BLOCKING = "examples.def_or_async.blocking_call:app"
+
 
 def test_a_blocking_call_in_an_async_def_task_stops_every_other_request():
     """While an `async def` task makes a blocking call, another request gets no answer."""
     with (
-        serve("examples.def_or_async.blocking_call:app") as server,
+        serve(BLOCKING) as server,
         new_client(base_url=server.url) as client,
     ):
         accepted = client.post("/report")
@@ -35,7 +40,7 @@ def test_a_blocking_call_in_an_async_def_task_stops_every_other_request():
 def test_the_same_call_in_a_def_task_stops_none():
     """The same call in a `def` task stops none: another request is answered meanwhile."""
     with (
-        serve("examples.def_or_async.blocking_call:app") as server,
+        serve(BLOCKING) as server,
         new_client(base_url=server.url) as client,
     ):
         client.post("/report-in-thread")
@@ -45,6 +50,68 @@ def test_the_same_call_in_a_def_task_stops_none():
         answered, done = positions(server, "GET /ping", "build_report_in_thread: done")
     assert ping.json() == {"message": "pong"}
     assert answered < done
+
+
+WHICH_LINE = "examples.def_or_async.which_line:app"
+IN_THE_TASK = r'which_line.py", line \d+ in build_report'
+
+
+@pytest.mark.slow
+def test_a_blocked_event_loop_is_told_with_the_line_that_blocks_it():
+    """While a task blocks the event loop for two seconds, the server prints `Timeout (0:00:01)!` and where each thread is, the task's line first. The next time it does so again."""
+    with serve(WHICH_LINE) as server:
+        server.expect("Timeout")
+        for number in (1, 2):
+            client.post(f"{server.url}/report")
+            server.wait_for("build_report: done", nth=number)
+            server.wait_for(IN_THE_TASK, nth=number)
+        lines = [line.text for line in server.lines]
+        at = [n for n, line in enumerate(lines) if line.startswith("Timeout")]
+        assert sum(bool(re.search(IN_THE_TASK, lines[n + 2])) for n in at) == 2
+
+
+@pytest.mark.slow
+def test_a_task_that_waits_and_does_not_block_is_not_told(tmp_path: Path):
+    """With `await asyncio.sleep(7)` and a limit of three seconds it prints nothing."""
+    waits = {"time.sleep(2)": "await asyncio.sleep(7)", "later(1)": "later(3)"}
+    with serve("changed:app", env=changed({}, tmp_path, WHICH_LINE, waits)) as server:
+        client.post(f"{server.url}/report")
+        server.wait_for("build_report: done")
+        assert "Timeout" not in server.transcript()
+
+
+@pytest.mark.slow
+def test_asyncios_debug_mode_is_off_under_uvicorn_and_names_no_task(tmp_path: Path):
+    """`PYTHONASYNCIODEBUG=1` changes nothing under uvicorn: it starts the loop with `debug=False`. Switched on in the lifespan, with `set_debug(True)`, it prints `Executing … took 2.… seconds`, and names uvicorn's `run_asgi`, not the task."""
+    debug = {"PYTHONASYNCIODEBUG": "1"}
+    on = "    asyncio.get_running_loop().set_debug(True)\n"
+    watch = "    watching = asyncio.create_task(watch())\n"
+    copy = changed(
+        {}, tmp_path, WHICH_LINE, {watch: on + watch, "later(1)": "later(9)"}
+    )
+    told = []
+    for target, env in (("changed:app", copy), (BLOCKING, debug)):
+        with serve(target, env=env) as server:
+            server.expect("Executing")
+            client.post(f"{server.url}/report")
+            server.wait_for("build_report: done")
+            client.get(f"{server.url}/ping")
+            told.append([x.text for x in server.lines if "Executing" in x.text])
+    assert told[1] == []
+    [line] = told[0]
+    assert "run_asgi" in line
+    assert "build_report" not in line
+
+
+@pytest.mark.slow
+def test_a_process_that_hangs_now_prints_where_if_it_was_started_with_faulthandler():
+    """Started with `PYTHONFAULTHANDLER=1`, uvicorn's process prints where its threads are when it gets `SIGABRT`, and ends."""
+    with serve(BLOCKING, env={"PYTHONFAULTHANDLER": "1"}) as server:
+        server.expect("Fatal Python error: Aborted")
+        client.post(f"{server.url}/report")
+        server.wait_for("build_report: started")
+        server.stop(signal.SIGABRT)
+        assert re.search(r"line \d+ in build_report", server.transcript())
 
 
 @pytest.mark.parametrize("function", ["send_mail", "send_logged_mail"])

@@ -363,7 +363,7 @@ def test_two_processes_with_the_same_executor_id_run_a_job_twice(dbos: Start):
 
 @pytest.mark.slow
 def test_another_application_version_leaves_the_queue_of_the_old_one(dbos: Start):
-    """A job of version 1 does not run in version 2, though jobs of version 2 do. Without the setting the version is a hash of the code: each change of it leaves the old jobs behind, `PENDING`."""
+    """Version 2 runs its own jobs, and none of version 1. Without the setting the version is a hash of the code: each change of it leaves the old jobs behind, `PENDING`."""
     begin_and_be_killed(dbos)
     with dbos(VERSION="2") as server:
         leaves_what_was_killed(server)
@@ -398,3 +398,45 @@ def test_from_python_3_12_on_dbos_needs_sqlite_3_42():
     with closing(sqlite3.connect(":memory:")) as database:
         [(milliseconds,)] = database.execute("select unixepoch('subsec')")
     assert (milliseconds is None) == (sqlite3.sqlite_version_info < (3, 42))
+
+
+TWO_STEPS = """    await reserve(item, order_id)
+    await send_receipt(order_id, item)
+"""
+SIDE_BY_SIDE = """    await asyncio.gather(send_receipt(order_id, "a"), reserve("b", order_id))
+    await send_receipt(order_id, item)
+"""
+CHAINS = """
+    async def send_two() -> None:
+        await send_receipt(order_id, "a")
+        await send_receipt(order_id, "b")
+
+    async def reserve_many() -> None:
+        for _ in range(20):
+            await reserve("c", order_id)
+
+    await asyncio.gather(send_two(), reserve_many())
+    await send_receipt(order_id, item)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("steps", "mails", "status"), [(SIDE_BY_SIDE, 2, "SUCCESS"), (CHAINS, 3, "ERROR")]
+)
+def test_side_by_side_single_steps_go_on_and_chains_of_steps_do_not(
+    steps: str, mails: int, status: str, tmp_path: Path
+):
+    """After a kill a workflow goes on behind an `asyncio.gather` of two steps. Two functions in `gather`, each with several steps, get them in another order now: `DBOSUnexpectedStepError`, and the workflow is `ERROR`."""
+    changes = {TWO_STEPS: steps, "else 0.05": "else 1", "(8 if": "(4 if"}
+    env = changed({"DATABASE": str(tmp_path / "db")}, tmp_path, WORKFLOWS, changes)
+    with serve("changed:app", env=env) as server:
+        client.post(f"{server.url}/orders/7/slow")
+        server.wait_for("send_receipt: order 7 started", nth=mails)
+        server.stop(signal.SIGKILL)
+    with serve("changed:app", env=env) as server:
+        server.expect("DBOSUnexpectedStepError")
+        job = until(server, 7, status)
+        assert ("DBOSUnexpectedStepError" in str(job["error"])) == (status == "ERROR")
+        if status == "SUCCESS":
+            assert "reserve" not in server.transcript()

@@ -162,7 +162,7 @@ def test_a_lock_belongs_to_the_loop_in_which_somebody_waited_first():
 
 
 def test_who_waits_in_another_loop_first_is_never_woken():
-    """Worse: if the first to wait is in another loop, the release does not wake it, and from then on the lock fails in the server's loop."""
+    """If the first to wait is in another loop, it is never woken, and from then on the lock fails in the server's loop too."""
     with serve(BOUND) as server:
         client.post(f"{server.url}/catalogue")
         client.post(f"{server.url}/catalogue-in-a-new-loop")

@@ -288,7 +288,10 @@ def test_of_many_jobs_the_figure_shows_how_many_wait_and_run():
     assert "1000 jobs; at most 1000 wait at once" in figure
     assert ">1000 jobs</text>" in figure
     assert figure.count("<") < 120
-    assert "All 1000 jobs run once" in processes.story(run)
+    assert processes.story(run).endswith("All 1000 jobs run once.")
+    run.calls[3].torn = True
+    end = "All 1000 jobs run once; send_receipt(3) ends with ✕ cut off."
+    assert processes.story(run).endswith(end)
 
 
 @pytest.mark.slow

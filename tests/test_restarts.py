@@ -375,6 +375,33 @@ def test_gunicorn_kills_a_worker_that_a_task_blocks():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("call", "env", "printed"),
+    [
+        ("faulthandler.enable()", {}, True),
+        ("", {"PYTHONFAULTHANDLER": "1"}, False),
+        ("faulthandler.enable()", {"PYTHONFAULTHANDLER": "1"}, False),
+    ],
+)
+def test_with_faulthandler_in_the_module_gunicorn_prints_the_line_that_blocked(
+    call: str, env: dict[str, str], printed: bool, tmp_path: Path
+):
+    """gunicorn ends that worker with `SIGABRT`. After `faulthandler.enable()` in the app's module the worker prints where each of its threads is, the task's line first. `PYTHONFAULTHANDLER=1` does not help: uvicorn's worker takes its handler away, and `enable()` sets no other then."""
+    start = {"app = FastAPI(": f"import faulthandler; {call}\napp = FastAPI("}
+    env = changed(env, tmp_path, TARGET, start)
+    with gunicorn("--timeout", "2", target="changed:app", env=env) as server:
+        server.expect("Fatal Python error: Aborted")
+        server.wait_for("Application startup complete")
+        client.post(f"{server.url}/blocking")
+        server.wait_for("WORKER TIMEOUT")
+        server.wait_for("was sent SIGABRT")
+        found = re.findall(r"line \d+ in (\w+)", server.transcript())
+    assert found[:2] == (
+        ["work_in_a_thread", "work_and_block_the_loop"] if printed else []
+    )
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
 def test_gunicorn_may_kill_a_worker_after_half_of_its_timeout():
     """A worker says that it lives each half of `--timeout`. So what blocks the event loop for more than half can be too long: here six seconds, begun two seconds after the last sign, with a `--timeout` of seven."""

@@ -218,3 +218,37 @@ def test_a_killed_work_horse_is_a_failed_job_that_says_with_which_signal(
         assert said in str(state(app_, job)["error"])
         place(app_, 2)
         worker.wait_for("order 2 done")
+
+
+def test_a_claim_that_a_done_job_leaves_is_no_failure(
+    app: Server, settings: dict[str, str]
+):
+    """RQ 3.0: a job is `finished`, and its claim is still there and has run out. When the worker has looked for such claims it is gone, and the job is `finished`, not `failed`."""
+    job = place(app, 7).json()["job"]
+    with a_worker(settings) as worker:
+        worker.wait_for("Job OK")
+        ask_until(lambda: state(app, job)["status"], lambda s: s == "finished", 30)
+        redis_cli("zadd", "rq:wip:default", "1", f"{job}:an-execution")
+        claims = partial(redis_cli, "zcard", "rq:wip:default")
+        ask_until(claims, lambda count: count == "0\n", 60)
+    assert state(app, job) == {"status": "finished", "error": None}
+
+
+def test_a_killed_workers_job_that_may_not_be_retried_is_abandoned(
+    settings: dict[str, str], tmp_path: Path
+):
+    """Worker and job are killed, and there is no `Retry`. When the claim has run out the job is `failed`, with `AbandonedJobError`, and another worker says so."""
+    with serve(APP, env=settings | {"RETRIES": "0"}) as app:
+        job = place(app, 1, "slow").json()["job"]
+        with a_worker(settings) as first:
+            first.wait_for("order 1 started")
+            first.kill()
+        claim = redis_cli("zrange", "rq:wip:default", "0", "-1").strip()
+        redis_cli("zadd", "rq:wip:default", "1", claim)  # not to wait for a minute
+        with a_worker(settings) as second:
+            second.wait_for("Moved to FailedJobRegistry, due to AbandonedJobError")
+            place(app, 2)
+            second.wait_for("order 2 done", timeout=60)
+            assert "order 1" not in second.transcript()
+        assert "AbandonedJobError" in str(state(app, job)["error"])
+        assert state(app, job)["status"] == "failed"

@@ -6,9 +6,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -375,7 +377,7 @@ def test_two_processes_with_one_store_run_a_job_twice(tmp_path: Path):
         ask_until(too_many, lambda more: more > 3, 60)
 
 
-def a_beat(env: dict[str, str], file: Path) -> AbstractContextManager[Server]:
+def a_beat(env: dict[str, str], file: Path | str) -> AbstractContextManager[Server]:
     """Celery's beat, of a changed copy of the example."""
     command = (*PYTHON, "celery", "--app", "changed.queue", "beat")
     options = ("--schedule", str(file), "--loglevel", "INFO")
@@ -388,22 +390,43 @@ def with_schedule(tmp_path: Path, seconds: float) -> dict[str, str]:
     return changed(settings_of(CELERY, tmp_path), tmp_path, CELERY, at_three)
 
 
+@contextmanager
+def two_beats(
+    env: dict[str, str], folder: Path, inside: bool
+) -> Iterator[list[Server]]:
+    """Two beats, each in a worker or both beside one. When all have sent two jobs, the workers."""
+    worker = partial(start_worker, NEEDS["schedules/with_celery"], "changed", env)
+    files = [str(folder / name) for name in ("old", "new")]
+    with ExitStack() as stack:
+        if inside:
+            workers = [
+                stack.enter_context(worker("-B", "--schedule", file)) for file in files
+            ]
+            beats = workers
+        else:
+            workers = [stack.enter_context(worker())]
+            beats = [stack.enter_context(a_beat(env, file)) for file in files]
+        for beat in beats:
+            beat.wait_for("Sending due task digest", nth=2)
+        yield workers
+
+
+def printed(servers: list[Server], pattern: str) -> list[str]:
+    """The lines of all of them in which the pattern is found."""
+    lines = [line.text for server in servers for line in server.lines]
+    return [text for text in lines if re.search(pattern, text)]
+
+
 @pytest.mark.slow
 @pytest.mark.queues
-def test_of_two_beats_one_digest_is_sent(tmp_path: Path, redis: Service):
-    """Two beats, as in a rolling deploy, send every job twice. The digest of a night is sent once: the job that comes second finds that night claimed."""
-    env = with_schedule(tmp_path, 1.0)
-    with (
-        start_worker(NEEDS["schedules/with_celery"], "changed", env) as worker,
-        a_beat(env, tmp_path / "old") as old,
-        a_beat(env, tmp_path / "new") as new,
-    ):
-        for beat in (old, new):
-            beat.wait_for("Sending due task digest", nth=2)
-        worker.wait_for("has been claimed", nth=3)
-        sent = [x.text for x in worker.lines if re.search(r"digest: [\d-]+$", x.text)]
-        assert len(sent) == 1
-    [night] = re.findall(r"[\d-]+$", sent[0])
+@pytest.mark.parametrize("inside", [False, True])
+def test_of_two_beats_one_digest_is_sent(tmp_path: Path, redis: Service, inside: bool):
+    """Two beats, as in a rolling deploy or in two workers with `-B`, send every job twice. The digest of a night is sent once: the job that comes second finds that night claimed."""
+    with two_beats(with_schedule(tmp_path, 1.0), tmp_path, inside) as workers:
+        claimed = partial(printed, workers, "has been claimed")
+        ask_until(claimed, lambda lines: len(lines) >= 3, 30)
+        [sent] = printed(workers, r"digest: [\d-]+$")
+    [night] = re.findall(r"[\d-]+$", sent)
     assert 0 < ask_redis(redis, f'TTL "digest {night}"') <= 7 * 24 * 3600
 
 

@@ -30,7 +30,7 @@ def run_published(
 @pytest.mark.slow
 def test_the_tests_of_this_page_pass(tmp_path: Path):
     """The tests shown here pass, with every warning an error."""
-    assert re.match(r"14 passed in ", run_published(tmp_path, changes={}))
+    assert re.match(r"15 passed in ", run_published(tmp_path, changes={}))
 
 
 @pytest.mark.slow
@@ -71,17 +71,19 @@ def test_only_a_server_notices_that_the_client_waits(tmp_path: Path):
         ("prices.py", {"await asyncio.wait(app.state.running, timeout=5)": "pass"}),
         ("prices.py", {"app.state.running.add(task)": "pass"}),
         ("prices.py", {'yield {"currency": "EUR"}': "yield {}"}),
+        ("news.py", {"readers.remove(name)": "pass"}),
         ("orders.py", {"with sessions.begin()": "with sessionmaker(engine).begin()"}),
     ],
     ids=[
         "nobody waits",
         "nobody holds it",
         "nothing is yielded",
+        "who leaves is kept",
         "the app's own database",
     ],
 )
 def test_they_notice_a_wrong_app(tmp_path: Path, file: str, changes: dict[str, str]):
-    """They fail if nobody waits for what `create_task` has started, or if the lifespan yields nothing; those of the next section, if the task opens its session on the app's own database."""
+    """They fail if nobody waits for what `create_task` has started, or if the lifespan yields nothing; the one of a stream, if the app does not notice who leaves; those of the next section, if the task opens its session on the app's own database."""
     line = run_published(tmp_path, f"test_{file}", changes=changes, file=file)
     assert "1 failed" in line
 
@@ -99,7 +101,7 @@ print("answered")
 
 @pytest.mark.slow
 def test_test_client_streams_the_answer_before_the_task_has_ended():
-    """With Starlette 1.10 `TestClient.stream` has the status before the task has ended. Reading the whole body waits for the task; leaving without that abandons it."""
+    """With Starlette 1.10 `TestClient.stream` has the status before the task has ended. Reading the whole body waits for the task. Who leaves without that never sees it run: it has not begun, and never will."""
     assert run(WITH_STREAM) == f"202\n{SENT_FIRST}"
     unread = WITH_STREAM.replace("answer.read()", "pass")
     assert run(unread) == "202\nanswered\n"
@@ -135,6 +137,22 @@ async def post():
 asyncio.run(post())
 print("answered")
 """
+OF_A_STREAM = """
+import asyncio
+import httpx2
+from news import app, readers
+async def read():
+    transport = httpx2.ASGITransport(app)
+    async with httpx2.AsyncClient(
+        transport=transport, base_url="http://x", timeout=0.5
+    ) as client:
+        async with asyncio.timeout(3), client.stream("GET", "/news"):
+            print("answered")
+try:
+    asyncio.run(read())
+except TimeoutError:
+    print("nothing came")
+"""
 SENT_FIRST = "send: 'Your order: tea' to ada@example.com\nanswered\n"
 
 
@@ -151,6 +169,13 @@ SENT_FIRST = "send: 'Your order: tea' to ada@example.com\nanswered\n"
 def test_clients_without_a_server_return_when_the_tasks_have_ended(script: str):
     """`TestClient` returns when the tasks have ended; so does `ASGITransport`, of `httpx2` as of `httpx`."""
     assert run(script) == SENT_FIRST
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("library", ["httpx2", "httpx"])
+def test_asgi_transport_never_has_an_answer_that_does_not_end(library: str):
+    """`AsyncClient` with `ASGITransport` has no answer, not even the status, before the app has sent all of it, of `httpx2` as of `httpx`. Its `timeout` does not count."""
+    assert run(OF_A_STREAM.replace("httpx2", library)) == "nothing came\n"
 
 
 def test_a_server_answers_before_the_task_has_ended():

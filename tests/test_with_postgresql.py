@@ -155,17 +155,44 @@ def test_what_ran_in_a_killed_worker_stays_in_the_state_doing(
         assert not any("order 1" in line.text for line in second.lines)
 
 
+OFTEN = {"RESCUE": "* * * * * */2", "DEAD_AFTER": "1"}
+
+
 def test_one_job_that_cannot_be_tried_again_holds_up_no_other(
     settings: dict[str, str], jobs: Connection
 ):
-    """Of two jobs of dead workers one waits a second time already, with the same `queueing_lock`, and `retry_job` refuses it: `rescue` goes on with the other."""
+    """Of two jobs of dead workers one waits a second time already, with the same `queueing_lock`, and `retry_job` refuses it; `rescue` goes on to the other."""
     later = datetime.now(UTC) + timedelta(hours=1)
     add(jobs, 1, status="todo", queueing_lock="order-1", scheduled_at=later)
     add(jobs, 1, status="doing", queueing_lock="order-1")
     add(jobs, 2, status="doing")
-    often = settings | {"RESCUE": "* * * * * */2", "DEAD_AFTER": "1"}
-    with start_worker(NEEDS["with_postgresql"], MODULE, often) as worker:
+    with start_worker(NEEDS["with_postgresql"], MODULE, settings | OFTEN) as worker:
         worker.wait_for("send_receipt: order 2 done")
+
+
+@pytest.mark.parametrize("lock", ["", ', lock="rescue"'])
+def test_a_rescue_that_was_killed_itself_holds_up_the_next_only_with_a_lock(
+    settings: dict[str, str], jobs: Connection, tmp_path: Path, lock: str
+):
+    """`rescue` is killed too, and stands in `doing`. The next `rescue` runs nevertheless, and tries the dead workers' jobs again. With `lock="rescue"` it would wait for the one that was killed, for ever."""
+    own = 'queueing_lock="rescue"'
+    env = changed(settings, tmp_path, APP, {own: own + lock}) | OFTEN
+    receipt = {"task_name": "changed.send_receipt"}
+    add(jobs, 1, status="doing", **receipt)
+    locks = {"queueing_lock": "rescue", "lock": "rescue" if lock else None}
+    row = {"task_name": "changed.rescue", "args": Jsonb({"timestamp": 0})}
+    add(jobs, 0, status="doing", **row, **locks)
+    with start_worker(NEEDS["with_postgresql"], "changed", env) as worker:
+        if not lock:
+            worker.wait_for("order 1 done")
+            return
+        waits = (
+            "select 1 from procrastinate_jobs where lock = 'rescue' and status = 'todo'"
+        )
+        ask_until(lambda: jobs.execute(waits).fetchall(), bool, 30)
+        add(jobs, 2, **receipt)
+        worker.wait_for("order 2 done")
+        assert "order 1" not in worker.transcript()
 
 
 LONG = {"asyncio.sleep(1 if": "asyncio.sleep(60 if"}
@@ -228,8 +255,8 @@ def test_a_job_that_waits_for_its_time_holds_up_others_with_its_lock(
 
 def add(jobs: Connection, order: int, **more: Any) -> None:
     """Add a job for that order; with more values for columns of its row."""
-    row = more | {"queue_name": "default", "task_name": f"{MODULE}.send_receipt"}
-    row["args"] = Jsonb({"order_id": order})
+    row = {"queue_name": "default", "task_name": f"{MODULE}.send_receipt"}
+    row |= {"args": Jsonb({"order_id": order})} | more
     columns, values = ", ".join(row), ", ".join(["%s"] * len(row))
     insert = f"insert into procrastinate_jobs ({columns}) values ({values})"
     jobs.execute(insert, [*row.values()])
