@@ -11,6 +11,7 @@ import pytest
 
 from runner import Server, client, serve
 from tests.copying import changed
+from tests.terminal import positions
 
 pytestmark = pytest.mark.slow
 
@@ -212,7 +213,7 @@ def test_a_def_generator_is_left_standing():
 
 
 def test_between_two_yields_nothing_ends_a_def_generator(tmp_path: Path):
-    """A `def` generator yields once for each ten rows. The reader leaves while it reads the next ten: it reads them to the end, and no further ones."""
+    """A `def` generator that yields once for each ten rows: the reader leaves while it reads the next ten: it reads them to the end, and no further ones."""
     batches = {
         "            time.sleep(0.2)  # stands in for a query\n": """            for row in range(10):
                 time.sleep(0.05)
@@ -227,6 +228,41 @@ def test_between_two_yields_nothing_ends_a_def_generator(tmp_path: Path):
         assert "read_rows: row 20" not in server.transcript()
 
 
+AWAITS_NOTHING = {
+    "            await asyncio.sleep(0.001)": "            time.sleep(0.05)",
+    "range(1_000)": "range(40)",
+    ".ljust(100_000)": "",
+}
+RETURNED = {
+    '@app.get("/export", response_class=StreamingResponse)\n': "",
+    '@app.get("/collect")': """@app.get("/export")
+async def export_rows() -> StreamingResponse:
+    return StreamingResponse(export())
+
+
+@app.get("/collect")""",
+}
+
+
+@pytest.mark.parametrize("returned", [True, False])
+def test_an_async_generator_that_awaits_nothing_is_not_stopped_if_it_is_returned(
+    returned: bool, tmp_path: Path
+):
+    """An `async` generator blocks between its chunks and awaits nothing. Returned in a `StreamingResponse` it goes on to its end when the reader has left, and no other request is answered meanwhile. In an endpoint that yields, others get their turn after each chunk, and it ends soon after the reader has left."""
+    changes = AWAITS_NOTHING | (RETURNED if returned else {})
+    env = changed({}, tmp_path, "examples.after_the_stream.left_standing:app", changes)
+    with serve("changed:app", env=env) as server:
+        leave(server, "/export")
+        collect(server)
+        if returned:
+            server.wait_for("GET /collect")
+            last, answered = positions(server, "export: row 39", "GET /collect")
+            assert last < answered
+        else:
+            assert ended(server, "export") == "GeneratorExit"
+            assert "export: row 39" not in server.transcript()
+
+
 def wait_until_it_waits(server: Server) -> None:
     """Ask the server for something until twenty answers bring no further row."""
     rows = -1
@@ -236,7 +272,7 @@ def wait_until_it_waits(server: Server) -> None:
 
 
 def test_so_is_an_async_generator_whose_reader_was_slow():
-    """So is an `async` generator of an endpoint that yields, if it waits at its `yield` for a slow reader."""
+    """An `async` generator of an endpoint that yields is left standing too, if it waits at its `yield` for a slow reader."""
     with serve(
         "examples.after_the_stream.left_standing:app", "--no-access-log"
     ) as server:

@@ -280,7 +280,7 @@ def test_of_two_workers_one_runs_a_cron_job(settings: dict[str, str], tmp_path: 
 def test_with_a_job_id_a_cron_job_runs_once_a_minute(
     settings: dict[str, str], tmp_path: Path
 ):
-    """With a `job_id` it runs once, while one without runs four times: arq keeps the id's key `arq:in-progress:…` for a minute."""
+    """With a `job_id` a cron job runs once, while one without runs four times: arq keeps the id's key `arq:in-progress:…` for a minute."""
     env = with_cron(settings, tmp_path, {"tick": ", job_id='tick'", "other": ""})
     with start_worker(NEEDS["arq"], "changed", env) as worker:
         worker.wait_for("tick ran", timeout=60)

@@ -28,6 +28,7 @@ APP = "examples.celery.receipts:app"
 DEFAULTS = "bench.celery_defaults:app"
 CHORD = "examples.celery.chord:app"
 MODEL = "examples.celery.model_per_process:app"
+REQUEST_ID = "examples.celery.request_id:app"
 WAITING = "examples.celery.waiting_for_a_result:app"
 
 
@@ -192,7 +193,7 @@ def test_a_worker_whose_connection_is_reset_takes_the_next_job(
 def test_a_dead_connection_swallows_a_job_and_is_noticed_later(
     settings: dict[str, str], tmp_path: Path, redis: Service
 ):
-    """Their connections stay open, and nothing gets through any more. Redis gives the next job to the dead connection: it is lost, also with `task_acks_late`. Later the worker prints `Redis BRPOP got no reply`, connects again, and takes what comes after that."""
+    """The connections stay open, and nothing gets through them any more. Redis gives the next job to the dead connection: it is lost, also with `task_acks_late`. Later the worker prints `Redis BRPOP got no reply`, connects again, and takes what comes after that."""
     options = '"health_check_interval": 2, "polling_interval": 20,'
     with behind_a_proxy(settings, tmp_path, redis, options) as (app, worker, between):
         between.forget()
@@ -383,3 +384,26 @@ def test_a_process_that_loads_for_longer_than_it_may_is_killed(
         else:
             worker.wait_for("classify: milk")
             assert "UP message" not in worker.transcript()
+
+
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_the_lines_of_a_job_carry_the_id_of_the_request_that_sent_it(
+    pool: str, tmp_path: Path
+):
+    """What a job logs has the id of its request; so has a second try, and a job that it sends. Twenty requests, in two processes or threads, do not mix their ids."""
+    settings = settings_of(REQUEST_ID, tmp_path)
+    with (
+        serve(REQUEST_ID, env=settings) as app,
+        a_worker(settings, REQUEST_ID, "--pool", pool) as worker,
+    ):
+        worker.expect("refused the connection")
+        headers = {"X-Request-ID": "again"}
+        assert client.post(f"{app.url}/orders/refused", headers=headers).is_success
+        worker.wait_for(r"\[again\] send_receipt: started", nth=2)
+        for number in range(20):
+            headers = {"X-Request-ID": f"id-{number}"}
+            client.post(f"{app.url}/orders/tea-{number}", headers=headers)
+        worker.wait_for("count_sale: tea-", nth=20)
+        print(worker.transcript())
+        for number in range(20):
+            worker.wait_for(rf"\[id-{number}\] count_sale: tea-{number}$")

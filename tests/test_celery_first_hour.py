@@ -312,7 +312,7 @@ def test_a_model_is_not_json(settings: dict[str, str]):
 
 
 def test_nor_is_a_row(settings: dict[str, str], tmp_path: Path):
-    """The same with a row of SQLAlchemy's."""
+    """A row of SQLAlchemy's is no JSON either."""
     row = {"apply_async([order.id]": "apply_async([order]"}
     env = changed(settings, tmp_path, APP, row)
     with serve("changed:app", env=env) as app:

@@ -198,7 +198,7 @@ def test_sigterm_waits_for_the_running_job(app: Server, settings: dict[str, str]
 def test_a_soft_shutdown_hands_the_job_to_the_next(
     app: Server, settings: dict[str, str]
 ):
-    """With `REMAP_SIGTERM=SIGQUIT` and a soft shutdown of one second a job of three is cut off, put back, and started again by the next worker, at once and not after the `visibility_timeout`."""
+    """With `REMAP_SIGTERM=SIGQUIT` and a soft shutdown of one second a job of three seconds is cut off, put back, and started again by the next worker, at once and not after the `visibility_timeout`."""
     with a_worker(settings | SOFT) as worker:
         job = post(app, "/reports/2026")
         worker.wait_for("2026, page 5$")
@@ -340,7 +340,7 @@ def ping(env: dict[str, str]) -> int:
 def test_a_worker_at_work_answers_a_probe_unless_its_pool_is_solo(
     pool: str, busy: int, settings: dict[str, str], tmp_path: Path
 ):
-    """`celery inspect ping` ends with 0 if the worker of that name answers, and it does while it works. With `--pool solo` one at work does not: 69, as of a worker that is gone."""
+    """`celery inspect ping` ends with 0 if the worker of that name answers, and it does while it works. With `--pool solo` a worker at work does not answer: exit code 69, as for one that is gone."""
     env = changed(settings, tmp_path, APP, {"time.sleep(0.1)": "time.sleep(60)"})
     options = ("--hostname", "celery@probed", "--pool", pool)
     with (

@@ -58,7 +58,7 @@ IN_THE_TASK = r'which_line.py", line \d+ in build_report'
 
 @pytest.mark.slow
 def test_a_blocked_event_loop_is_told_with_the_line_that_blocks_it():
-    """While a task blocks the event loop for two seconds, the server prints `Timeout (0:00:01)!` and where each thread is, the task's line first. The next time it does so again."""
+    """While a task blocks the event loop for two seconds, the server prints `Timeout (0:00:01)!` and where each thread is, the task's line first. It prints again at the next block."""
     with serve(WHICH_LINE) as server:
         server.expect("Timeout")
         for number in (1, 2):
@@ -105,7 +105,7 @@ def test_asyncios_debug_mode_is_off_under_uvicorn_and_names_no_task(tmp_path: Pa
 
 @pytest.mark.slow
 def test_a_process_that_hangs_now_prints_where_if_it_was_started_with_faulthandler():
-    """Started with `PYTHONFAULTHANDLER=1`, uvicorn's process prints where its threads are when it gets `SIGABRT`, and ends."""
+    """Started with `PYTHONFAULTHANDLER=1`, uvicorn's own process, not a worker of gunicorn, prints where its threads are when it gets `SIGABRT`, and ends."""
     with serve(BLOCKING, env={"PYTHONFAULTHANDLER": "1"}) as server:
         server.expect("Fatal Python error: Aborted")
         client.post(f"{server.url}/report")
@@ -208,7 +208,7 @@ def test_a_timeout_ends_the_wait_for_a_thread_and_not_the_thread():
 def test_a_thread_that_is_given_up_no_longer_counts(
     capsys: pytest.CaptureFixture[str],
 ):
-    """AnyIO counts it no more: of the 40 threads none is taken, though it works on. Tasks that are given up again and again pile up threads."""
+    """AnyIO no longer counts a thread that was given up: none of the 40 is taken, though it works on. Tasks that are given up again and again pile up threads."""
     build = import_from_string("examples.def_or_async.time_limit:build_report_in_time")
 
     async def given_up() -> int:

@@ -254,7 +254,7 @@ def test_an_arq_id_is_free_again_when_its_result_is_forgotten(tmp_path: Path):
 
 @pytest.mark.queues
 def test_without_its_scheduler_rq_never_runs_it(tmp_path: Path):
-    """A worker that was started without `--with-scheduler` leaves a job that is due where it is. One with it runs it."""
+    """A worker that was started without `--with-scheduler` leaves a job that is due where it is. A worker with `--with-scheduler` runs it."""
     with shop("RQ", tmp_path) as shop_:
         shop_.plan(1, 0)
         with shop_.worker("--burst", scheduler=False) as first:

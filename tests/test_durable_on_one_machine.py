@@ -258,7 +258,7 @@ def test_the_worker_can_be_a_process_of_its_own(start: Start, tmp_path: Path):
 def test_the_jobs_table_of_sqlite_runs_a_job_twice_in_postgresql(
     tmp_path: Path,
 ):
-    """The jobs table for SQLite, with another address and nothing else changed. A worker looks for a job while another is about to commit its claim of one: both start that job, though the claim was to last a minute. In SQLite only one writes at a time."""
+    """The jobs table for SQLite, with another address and nothing else changed. In PostgreSQL two workers of SQLite's table claim the same job if one looks for it while the other has not yet committed its claim: both start it. In SQLite only one writes at a time."""
     engine = 'create_engine(f"sqlite:///{DATABASE}", connect_args={"timeout": 30})'
     env = changed({}, tmp_path, TARGET, {engine: "create_engine(DATABASE)"})
     address = postgresql_url(new_database())
@@ -427,7 +427,7 @@ CHAINS = """
 def test_side_by_side_single_steps_go_on_and_chains_of_steps_do_not(
     steps: str, mails: int, status: str, tmp_path: Path
 ):
-    """After a kill a workflow goes on behind an `asyncio.gather` of two steps. Two functions in `gather`, each with several steps, get them in another order now: `DBOSUnexpectedStepError`, and the workflow is `ERROR`."""
+    """After a kill a workflow goes on behind an `asyncio.gather` of two steps. Two functions in a `gather`, each with several steps, come to these in another order than before the kill: `DBOSUnexpectedStepError`, and the workflow is `ERROR`."""
     changes = {TWO_STEPS: steps, "else 0.05": "else 1", "(8 if": "(4 if"}
     env = changed({"DATABASE": str(tmp_path / "db")}, tmp_path, WORKFLOWS, changes)
     with serve("changed:app", env=env) as server:

@@ -243,7 +243,7 @@ def test_with_asyncios_loop_it_can():
 
 
 def test_nest_asyncio_changes_asyncio_for_the_whole_process():
-    """From one thread too: `asyncio.run`, `Task` and `Future` are others from then on, for the server as well."""
+    """`nest_asyncio.apply()` in one thread replaces `asyncio.run`, `Task` and `Future` for the whole process, the server included."""
     after = "import asyncio, nest_asyncio\nloop = asyncio.new_event_loop()\n"
     after += "nest_asyncio.apply(loop)\nloop.close()\n"
     ask = "print(asyncio.run.__module__, asyncio.Task.__module__, asyncio.Future.__module__)"

@@ -6,6 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+import timeit
+import tracemalloc
 from multiprocessing import active_children
 from statistics import median
 
@@ -17,7 +20,7 @@ from bench.latency import EXAMPLE, NAME
 from examples.heavy_work import robust_pool
 from recording.model import Latencies, Latency, load
 from runner import client, serve
-from runner.process import lives
+from runner.process import ROOT, lives
 from tests.terminal import positions
 
 
@@ -194,3 +197,38 @@ def test_malloc_trim_gives_back_what_the_c_library_holds():
     """3,000 pictures of 50 kB are dropped: a fifth of their memory at least stays with the C library. `malloc_trim` gives it back."""
     assert memory_left("read-pictures") > 0.2
     assert memory_left("read-pictures-and-trim") < 0.1
+
+
+@pytest.mark.slow
+def test_two_snapshots_name_the_line_whose_memory_grows():
+    """The first answer of `/growth` names what Python has set up. After 300 further requests the next one names the line that fills the dict first, with 300 objects more; after none, no such line."""
+    with serve("examples.heavy_work.growth:app", "--no-access-log") as server:
+
+        def growth(requests: int) -> list[str]:
+            for _ in range(requests):
+                client.post(f"{server.url}/reports")
+            return client.get(f"{server.url}/growth").json()
+
+        source = (ROOT / "examples/heavy_work/growth.py").read_text().splitlines()
+        [line] = [n for n, text in enumerate(source, 1) if "done" in text]
+        growth(10)
+        first = growth(300)[0]
+        assert re.search(rf"growth.py:{line}: .*count=\d+ \(\+30\d\)", first), first
+        assert not any(f"growth.py:{line}:" in told for told in growth(0))
+
+
+def test_tracemalloc_makes_what_creates_objects_slower():
+    """While `tracemalloc` traces, a line that makes small objects takes more than one and a half times as long."""
+    statement = "[str(number) for number in range(20_000)]"
+
+    def seconds() -> float:
+        return min(
+            timeit.repeat(statement, repeat=7, number=3, timer=time.process_time)
+        )
+
+    without = seconds()
+    tracemalloc.start()
+    try:
+        assert seconds() > 1.5 * without
+    finally:
+        tracemalloc.stop()

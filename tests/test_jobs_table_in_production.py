@@ -263,7 +263,7 @@ def test_a_pool_that_checks_its_connections_survives_a_restart_of_the_database(
 
 
 def test_after_an_outage_a_pool_that_gives_up_soon_is_back_first(jobs: dict[str, str]):
-    """PostgreSQL is away for eight seconds. A pool with `reconnect_timeout=3` gives up, and the next request tries: it is back in less than half the time that one takes with the default of 300, which waits for its own next try, twice as long each time."""
+    """PostgreSQL is away for eight seconds. A pool with `reconnect_timeout=3` gives up, and the next request tries: it works again in less than half the time of a pool with the default of 300, which waits for its own next try, twice as long each time."""
     ours, default = away_for_eight_seconds(CLAIMS, jobs, "/jobs/late")
     assert ours < default / 2
 

@@ -142,7 +142,7 @@ def heard(listener: Connection) -> list[str]:
 def test_a_notification_is_sent_with_the_commit_and_never_after_a_rollback(
     listener: Connection,
 ):
-    """A job is placed, and its transaction is still open: nobody hears of it. With the commit they do, after a rollback they do not."""
+    """A job is placed, and its transaction is still open: nobody is told. The commit tells who listens; a rollback does not."""
     with connect(listener.info.dsn, autocommit=False) as app:
         app.execute(mails.PLACE, [1, 0])
         assert heard(listener) == ["last"]

@@ -77,7 +77,7 @@ def test_an_answer_that_failed_says_so(tmp_path: Path):
 
 
 def test_last_event_id_gets_the_rest():
-    """With `Last-Event-ID: 2` it gets what comes after the second word."""
+    """With `Last-Event-ID: 2` the reader gets what comes after the second word."""
     with serve("examples.long_lived_streams.resumed:app") as server:
         answer = client.post(f"{server.url}/answers").json()["answer"]
         url = f"{server.url}/answers/{answer}"

@@ -298,7 +298,7 @@ def test_in_celery_short_jobs_need_a_queue_and_a_worker_of_their_own(tmp_path: P
 
 @pytest.mark.queues
 def test_in_celery_a_lock_and_retry_let_one_job_of_a_user_run(tmp_path: Path):
-    """A worker with two processes, three reports of one user and one of another: never two of one user at once, and all are built. Who waits holds no process, and the user's reports may change places."""
+    """A worker with two processes, three reports of one user and one of another: never two of one user at once, and all are built. A job that waits holds no process, and a user's reports may run in another order than they were placed."""
     env = settings_of(CELERY_LOCK, tmp_path)
     with (
         serve(CELERY_LOCK, env=env) as app,

@@ -290,7 +290,7 @@ def test_a_reload_leaves_it_running_too(tmp_path: Path):
 def test_after_sigint_python_waits_for_it_and_terminates_a_daemon(
     path: str, waits: bool
 ):
-    """After `SIGINT` to the server alone Python waits for the process, however long, and terminates it if it is a daemon. A forked daemon ignores that too, and is waited for."""
+    """After `SIGINT` to the server alone Python waits for the process, however long, and terminates it if it is a daemon. A forked daemon ignores Python's `SIGTERM` too, and is waited for."""
     with serve(OWN_PROCESS) as server:
         server.expect(FORKED)
         process = a_process_of(server, path)

@@ -196,7 +196,7 @@ def test_an_event_stream_tells_each_step_and_ends():
 
 
 def test_the_stream_of_an_unknown_report_is_a_404():
-    """Whether the report is there is asked in a dependency: a generator has sent its `200` by the time it runs."""
+    """Look for the report in a dependency, not in the generator: when that runs, the `200` has been sent."""
     with serve("examples.progress_and_results.moving_bar:app") as server:
         answer = client.get(f"{server.url}/reports/7/events")
     assert answer.status_code == 404

@@ -130,7 +130,7 @@ def test_what_was_kept_and_not_answered_is_handled_once(settings: dict[str, str]
 def test_an_event_that_raises_is_tried_again_at_the_next_start(
     settings: dict[str, str], tmp_path: Path
 ):
-    """An event whose handling raises has its `200`, and a line in the log. It is tried again when it comes again, and at the next start, which it does not prevent."""
+    """An event whose handling raises has its `200`, and a line in the log. It is tried again when the sender repeats it, and at the next start; a failure there does not stop the start."""
     raises = {
         "if taken:\n            connection": "1 / 0\n        if taken:\n            connection"
     }

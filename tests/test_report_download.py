@@ -44,7 +44,7 @@ def test_an_unknown_report_is_404(server: Server, path: str):
 def test_when_its_process_is_killed_the_report_has_failed_and_the_next_is_built(
     server: Server,
 ):
-    """When the pool's process is killed, its reports have failed, those that wait too; later ones are built by a new one."""
+    """When the pool's process is killed, all its reports are `failed`, also those that wait; later ones are built by a new process."""
     client.post(f"{server.url}/reports/2025")
     server.wait_for("build_in_a_process: 2025 done")
     [worker] = [

@@ -386,7 +386,7 @@ def test_gunicorn_kills_a_worker_that_a_task_blocks():
 def test_with_faulthandler_in_the_module_gunicorn_prints_the_line_that_blocked(
     call: str, env: dict[str, str], printed: bool, tmp_path: Path
 ):
-    """gunicorn ends that worker with `SIGABRT`. After `faulthandler.enable()` in the app's module the worker prints where each of its threads is, the task's line first. `PYTHONFAULTHANDLER=1` does not help: uvicorn's worker takes its handler away, and `enable()` sets no other then."""
+    """gunicorn ends that worker with `SIGABRT`. After `faulthandler.enable()` in the app's module the worker prints where each of its threads is, the task's line first. `PYTHONFAULTHANDLER=1` does not help, alone or with `enable()`: uvicorn's worker class removes the handler that Python has set, and `enable()` does not set it again."""
     start = {"app = FastAPI(": f"import faulthandler; {call}\napp = FastAPI("}
     env = changed(env, tmp_path, TARGET, start)
     with gunicorn("--timeout", "2", target="changed:app", env=env) as server:
@@ -404,7 +404,7 @@ def test_with_faulthandler_in_the_module_gunicorn_prints_the_line_that_blocked(
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
 def test_gunicorn_may_kill_a_worker_after_half_of_its_timeout():
-    """A worker says that it lives each half of `--timeout`. So what blocks the event loop for more than half can be too long: here six seconds, begun two seconds after the last sign, with a `--timeout` of seven."""
+    """Every half `--timeout` a worker tells gunicorn that it is alive. So what blocks the event loop for more than half can be too long: here six seconds, begun two seconds after the last sign, with a `--timeout` of seven."""
     with gunicorn("--timeout", "7") as server:
         server.wait_for("Application startup complete")
         worker = server.wait_for("Booting worker with pid").text.split()[-1]

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from runner import Server, client, serve
 from runner.needs import NEEDS, start_worker
-from runner.process import PYTHON, start
+from runner.process import PYTHON, ROOT, start
 from runner.services import Service
 from tests.copying import changed
 from tests.orders import answers_without, ask_until, place, state
@@ -252,3 +253,47 @@ def test_a_killed_workers_job_that_may_not_be_retried_is_abandoned(
             assert "order 1" not in second.transcript()
         assert "AbandonedJobError" in str(state(app, job)["error"])
         assert state(app, job)["status"] == "failed"
+
+
+def a_burst(settings: dict[str, str], *options: str, cwd: Path = ROOT) -> str:
+    """Run a worker until it finds no job any more; what it printed."""
+    command = (*PYTHON, *NEEDS["rq"].worker, "--burst", *options)
+    with start(command, env=settings, cwd=cwd, ready=None) as worker:
+        worker.expect("Invalid attribute name")
+        worker.wait(60)
+        return worker.transcript()
+
+
+def test_a_worker_of_another_queue_or_database_does_not_see_the_job(
+    app: Server, settings: dict[str, str]
+):
+    """The job is in the queue `default` of database 0. A worker of the queue `high`, and one with `--url redis://…/1`, do nothing, and it is still `queued`. `rq info` says so: `default` with one job, and `0 workers`. `rq worker default` runs it."""
+    job = place(app, 1).json()["job"]
+    a_burst(settings, "high")
+    a_burst(settings, "--url", f"{settings['REDIS']}/1")
+    assert state(app, job) == {"status": "queued", "error": None}
+    command = (*PYTHON, "rq.cli", "info")
+    with a_worker(settings, "high"), start(command, env=settings, ready=None) as info:
+        info.wait_for("^default .* 1, ")
+        info.wait_for("0 workers, 1 queues")
+    assert "order 1 done" in a_burst(settings, "default")
+
+
+def test_a_worker_that_cannot_import_the_function_fails_the_job(
+    app: Server, settings: dict[str, str], tmp_path: Path
+):
+    """A worker that is started in another folder, and does not find the module, takes the job all the same: it is tried as often as it may be, and `failed` with `Invalid attribute name`."""
+    job = place(app, 1).json()["job"]
+    printed = a_burst(settings, cwd=tmp_path)
+    assert len(re.findall("exception raised while executing", printed)) == 3
+    end = state(app, job)
+    assert end["status"] == "failed"
+    assert "Invalid attribute name: examples.rq.receipts.send_receipt" in end["error"]
+
+
+def test_a_function_of_the_main_module_is_refused(settings: dict[str, str]):
+    """A function of the file that `python main.py` runs is refused by `enqueue`: `Functions from the __main__ module cannot be processed by workers`."""
+    script = "import redis, rq; rq.Queue(connection=redis.Redis()).enqueue(lambda: 1)"
+    with start((sys.executable, "-c", script), env=settings, ready=None) as ended:
+        ended.wait_for("ValueError: Functions from the __main__ module cannot be")
+        assert ended.wait() == 1

@@ -52,7 +52,7 @@ def test_a_job_that_raises_is_reported_and_runs_again():
 
 
 def test_an_interval_begins_anew_at_each_start_unless_it_has_a_date():
-    """The app is started twice: the second time the interval ends later. That which counts from a date ends at the same moment, at three. The third has run at once, each time."""
+    """The app is started twice: the second time the interval ends later. The job with a `start_date` is due at the same moment after both, at three. The one with `next_run_time` runs at each start."""
     seen = []
     for _ in range(2):
         with serve("examples.schedules.interval:app") as server:

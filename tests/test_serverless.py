@@ -338,7 +338,7 @@ def test_a_job_that_is_called_twice_is_done_once(tmp_path: Path):
 
 
 def test_a_job_that_is_called_twice_at_once_is_done_once(tmp_path: Path):
-    """Called again while another instance works on it, it is a `503`, and so is called once more; the work is done once."""
+    """A call while another instance works on the job gets a `503`, so the queue calls once more; the work is done once."""
     with two_instances(tmp_path) as (one, other), ThreadPoolExecutor() as threads:
         first = threads.submit(client.post, f"{one.url}/jobs/digest")
         one.wait_for("send_digest: digest started")

@@ -159,7 +159,7 @@ def test_tasks_that_open_a_session_wait_for_each_other(database):
 
 
 def test_with_scope_function_neither_happens(database):
-    """With `scope="function"` ten requests at once do with the pool of two."""
+    """With `scope="function"` a pool of two is enough for ten requests at once."""
     target = "examples.sessions_and_dependencies.pool_released:app"
     with serve(target, env=database) as server:
         assert post_at_once(server, "/orders", 10) == [200] * 10

@@ -83,7 +83,7 @@ def test_only_a_server_notices_that_the_client_waits(tmp_path: Path):
     ],
 )
 def test_they_notice_a_wrong_app(tmp_path: Path, file: str, changes: dict[str, str]):
-    """They fail if nobody waits for what `create_task` has started, or if the lifespan yields nothing; the one of a stream, if the app does not notice who leaves; those of the next section, if the task opens its session on the app's own database."""
+    """They fail if nobody waits for what `create_task` has started, or if the lifespan yields nothing; the one of the stream, if the app does not notice that its reader leaves; `test_orders.py`, if the task opens its session on the app's own database."""
     line = run_published(tmp_path, f"test_{file}", changes=changes, file=file)
     assert "1 failed" in line
 
@@ -101,7 +101,7 @@ print("answered")
 
 @pytest.mark.slow
 def test_test_client_streams_the_answer_before_the_task_has_ended():
-    """With Starlette 1.10 `TestClient.stream` has the status before the task has ended. Reading the whole body waits for the task. Who leaves without that never sees it run: it has not begun, and never will."""
+    """With Starlette 1.10 `TestClient.stream` has the status before the task has ended. Reading the whole body waits for the task. If the test leaves the stream before it has read the whole body, the task never runs."""
     assert run(WITH_STREAM) == f"202\n{SENT_FIRST}"
     unread = WITH_STREAM.replace("answer.read()", "pass")
     assert run(unread) == "202\nanswered\n"
@@ -179,7 +179,7 @@ def test_asgi_transport_never_has_an_answer_that_does_not_end(library: str):
 
 
 def test_a_server_answers_before_the_task_has_ended():
-    """From a server the client has its answer before."""
+    """From a server the client has its answer before the tasks have ended."""
     with serve("examples.testing.main:app") as server:
         client.post(
             f"{server.url}/orders", json={"email": "ada@example.com", "item": "tea"}

@@ -351,7 +351,7 @@ def test_a_connection_given_to_a_call_that_has_just_timed_out_is_lost(
     partner: Partner,
     tmp_path: Path,
 ):
-    """With httpx 0.28 and a short `pool` the calls of a client that nobody else uses are all `PoolTimeout` soon; not with `pool=None`, nor with `httpx2`."""
+    """With httpx 0.28 and a short `pool`, ten calls at once, again and again, soon take all connections of the client away: from then on each call is a `PoolTimeout`, also one that is alone. With `pool=None`, or with `httpx2`, none is."""
     partner.may_answer.set()
     other = {
         "import httpx\n": f"import {library} as httpx\n",

@@ -319,7 +319,7 @@ def test_what_waits_is_sent_in_the_order_it_came(start: Start, receivers: Receiv
 def test_more_than_a_hundred_that_hang_hold_up_no_other(
     start: Start, receivers: Receivers
 ):
-    """Nor do 120 that hang: httpx allows a hundred connections by itself, and here any number."""
+    """120 receivers that hang hold up no other either: an httpx client has a hundred connections by default, and here any number."""
     hanging = [f"/hangs?{number}" for number in range(120)]
     with start(*hanging, "/zzz") as server:
         order(server)

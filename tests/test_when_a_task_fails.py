@@ -255,7 +255,7 @@ def test_sys_exit_in_a_task_does_not_stop_the_server(path: str):
 
 @pytest.mark.parametrize("path", ["/import", "/import-prices"])
 def test_behind_an_http_middleware_sys_exit_stops_the_server(path: str, tmp_path: Path):
-    """Behind `@app.middleware("http")` it does: uvicorn ends, and with it every other request and task."""
+    """Behind `@app.middleware("http")`, `sys.exit` in a task ends uvicorn, and with it every other request and task."""
     middleware = """app = FastAPI()
 @app.middleware("http")
 async def pass_on(request, call_next):

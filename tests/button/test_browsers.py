@@ -90,7 +90,7 @@ def window(
 
 @pytest.mark.parametrize("name", RUNNABLE)
 def test_run_has_the_shape_of_the_recorded_run(window: Window, name: str):
-    """Also in Firefox, in WebKit, and in a Chromium without JSPI, which pauses a function in its middle: there, what sleeps in a thread is run as an `async` twin of its function."""
+    """The same in Firefox, in WebKit and in a Chromium without JSPI, with which a browser pauses a function in its middle. Without it a function that sleeps in a thread is run as an `async` twin."""
     shown = window.call(PRESS_RUN, name, path_of(name))
     assert isinstance(shown, dict), f"{window.version}: {shown}"
     found = differences(read(Run, shown), load(Recording, name).run)

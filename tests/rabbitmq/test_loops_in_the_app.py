@@ -238,7 +238,7 @@ def test_the_app_starts_without_RabbitMQ(rabbitmq: Service):
 
 
 def test_what_it_was_doing_comes_again(rabbitmq: Service):
-    """The app is stopped in the middle of a message: it goes back to RabbitMQ, and the next app gets it."""
+    """The app is stopped in the middle of a message: the message goes back to RabbitMQ, and the next app gets it."""
     with serve(CONSUMER, env=at(rabbitmq)) as server:
         server.wait_for("consume: listens")
         send(rabbitmq, "slow")

@@ -111,7 +111,7 @@ def test_the_job_runs_in_the_worker_and_the_client_reads_its_state(
 def test_endpoint_and_job_get_their_session_from_the_same_function(
     app: Server, worker: Process
 ):
-    """`get_session` serves both. In the worker `request.app.state` is what the app's lifespan made there: it runs in each worker process too."""
+    """`get_session` gives both their session. In the worker `request.app.state` is what the app's lifespan made there: it runs in each worker process too."""
     source = (ROOT / "examples/many_machines/app.py").read_text()
     assert "Depends(get_session)" in source
     with worker() as second:
@@ -270,7 +270,7 @@ def test_a_clean_stop_finishes_what_runs_and_leaves_the_rest(
 def test_an_app_that_stops_takes_leave_of_rabbitmq(
     rabbitmq: Service, settings: dict[str, str]
 ):
-    """RabbitMQ's log says of the app that was stopped that its connections were closed; only of one that died, that the client closed them unexpectedly."""
+    """For an app that was stopped RabbitMQ logs that its connections were closed; for one that died, that the client closed them unexpectedly."""
     before = len(rabbitmq.log)
     with serve(APP, env=settings) as server:
         place(server, 1)

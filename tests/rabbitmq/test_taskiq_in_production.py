@@ -98,7 +98,7 @@ def test_a_job_that_a_stop_of_the_app_cuts_off_comes_again(tmp_path: Path):
 
 
 def test_a_worker_in_the_app_wants_is_worker_process_before_startup(tmp_path: Path):
-    """Without that line no job is run: it fails to listen again and again, at once, and fills the log. The app starts and says `202`."""
+    """Without `broker.is_worker_process = True` no job is run: the receiver fails to listen, tries again without a pause, and fills the log. The app starts and says `202`."""
     line = "    broker.is_worker_process = True  # or it would connect to send only\n"
     env = settings_of(IN_THE_APP, tmp_path)
     env = changed(env, tmp_path, IN_THE_APP, {line: ""})
@@ -155,3 +155,36 @@ def test_a_job_has_no_headers(tmp_path: Path):
     with serve(DEPENDENCIES, env=env) as app, a_worker(env, module) as worker:
         post(app, "/greetings/1")
         worker.wait_for("KeyError: 'headers'")
+
+
+ASKS = {
+    """    return {"job": (await print_label.kiq(number)).task_id}
+""": """    sent = await print_label.kiq(number)
+    try:
+        result = await sent.wait_result(timeout=3)
+    except Exception as error:
+        return {"job": type(error).__name__}
+    return {"job": f"error {result.is_err}, value {result.return_value}"}
+""",
+}
+IN_MEMORY = {
+    "import AioPikaBroker, Queue\n": "import AioPikaBroker, Queue\nfrom taskiq import InMemoryBroker\n",
+    '    delay_queue=Queue(name="labels.delay"),\n)\n': '    delay_queue=Queue(name="labels.delay"),\n).with_result_backend(InMemoryBroker().result_backend)\n',
+}
+
+
+@pytest.mark.parametrize(
+    ("backend", "answer"),
+    [({}, "error False, value None"), (IN_MEMORY, "TaskiqResultTimeoutError")],
+)
+def test_wait_result_needs_a_store_that_app_and_worker_share(
+    backend: dict[str, str], answer: str, tmp_path: Path
+):
+    """Without a result backend `wait_result` returns at once, with `is_err=False` and `None`, before the job has run. With results in the app's memory it finds none of a worker: `timeout` ends it with `TaskiqResultTimeoutError`, and nothing does without."""
+    env = changed(settings_of(BLOCKING, tmp_path), tmp_path, BLOCKING, ASKS | backend)
+    with serve("changed:app", env=env) as app:
+        app.expect("result")
+        said = client.post(f"{app.url}/labels/1", timeout=30).json()
+        assert said == {"job": answer}
+        with a_worker(env, "changed") as worker:
+            worker.wait_for("label 1: done")
