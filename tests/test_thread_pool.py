@@ -1,14 +1,18 @@
 """The statements of docs/thread-pool.md."""
 
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
+from anyio._backends._asyncio import WorkerThread
 from fastapi.testclient import TestClient
 from uvicorn.importer import import_from_string
 
@@ -16,6 +20,7 @@ from runner import Server, client, new_client, serve
 from tests.copying import changed
 from tests.listening import Silent, listening
 from tests.load import post_at_once
+from tests.orders import ask_until
 from tests.terminal import positions
 
 
@@ -213,6 +218,49 @@ def test_a_limiter_of_their_own_keeps_tasks_out_of_the_shared_pool():
     assert answer.json() == "ada"
     assert answered < done
     assert max(at_work) == 2
+
+
+@pytest.mark.slow
+def test_idle_threads_stay_until_the_next_call(tmp_path: Path):
+    """After forty calls at once a process keeps forty threads, also when nobody needs them. After ten idle seconds (here one) the next call ends all but those that it needs. Another forty calls make no more than forty."""
+    assert WorkerThread.MAX_IDLE_TIME == 10
+    changes = {
+        "time.sleep(10)": "gate.wait(60); print('made')",
+        "app = FastAPI()\n": """app = FastAPI()
+import threading
+from anyio._backends._asyncio import WorkerThread
+WorkerThread.MAX_IDLE_TIME = 1
+gate = threading.Event()
+""",
+        '@app.get("/threads")': """@app.post("/gate")
+async def open_or_close() -> None:
+    gate.clear() if gate.is_set() else gate.set()
+
+
+@app.get("/threads")""",
+    }
+    env = changed({}, tmp_path, "examples.thread_pool.how_full:app", changes)
+    with serve("changed:app", env=env) as server:
+        process = psutil.Process(server.process.pid)
+        before = process.num_threads()
+
+        def threads_after(calls: int, *, made: int) -> int:
+            """How many threads more there are when so many calls have ended, and a second later."""
+            assert set(post_at_once(server, "/thumbnail", calls)) == {200}
+            ask = partial(client.get, f"{server.url}/threads")
+            ask_until(lambda: ask().json()["at_work"], lambda n: n == calls, 60)
+            client.post(f"{server.url}/gate")
+            server.wait_for("made", nth=made)
+            client.post(f"{server.url}/gate")
+            threads = process.num_threads() - before
+            idle_until = time.monotonic() + 1.2
+            ask_until(time.monotonic, lambda now: now > idle_until, 10)
+            assert process.num_threads() - before == threads
+            return threads
+
+        assert threads_after(40, made=40) == 40
+        assert threads_after(1, made=41) <= 2
+        assert threads_after(40, made=81) == 40
 
 
 def test_asyncio_to_thread_uses_another_pool():
