@@ -52,6 +52,32 @@ def test_the_same_call_in_a_def_task_stops_none():
     assert answered < done
 
 
+MIDDLEWARE = """@app.middleware("http")
+async def pass_on(request, call_next):
+    return await call_next(request)
+
+
+@app.get("/ping")"""
+
+
+@pytest.mark.parametrize("middleware", [False, True])
+def test_what_create_task_begins_runs_after_the_response_or_before(
+    middleware: bool, tmp_path: Path
+):
+    """A coroutine that blocks for three seconds, begun with `create_task` by an endpoint that then returns: its response has left before it begins. With an `http` middleware it begins first, and its own client waits too."""
+    changes = {
+        "time.sleep(1)  # stands": "time.sleep(3)  # stands",
+        "background_tasks.add_task(build_report)": "app.state.report = __import__('asyncio').create_task(build_report())",
+    }
+    changes |= {'@app.get("/ping")': MIDDLEWARE} if middleware else {}
+    with serve("changed:app", env=changed({}, tmp_path, BLOCKING, changes)) as server:
+        client.post(f"{server.url}/report")
+        server.wait_for("build_report: done")
+        server.wait_for("POST /report")
+        answered, done = positions(server, "POST /report", "build_report: done")
+    assert (done < answered) == middleware
+
+
 WHICH_LINE = "examples.def_or_async.which_line:app"
 IN_THE_TASK = r'which_line.py", line \d+ in build_report'
 
