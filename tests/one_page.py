@@ -17,6 +17,7 @@ from workshop.pages import DOCS, EXAMPLES, PAGES, address_of, claims_of, page_of
 _KINDS = {
     "test_code": "format, types, imports",
     "test_pages": "what reading finds",
+    "test_copies": "copies",
     "test_examples": "examples",
     "test_hints": "hints at mistakes",
     "test_recordings": "recordings",
