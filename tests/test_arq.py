@@ -37,14 +37,21 @@ def test_the_job_runs_once_in_the_worker_and_its_state_can_be_read(
     assert client.get(f"{app.url}/jobs/no-such-job").status_code == 404
 
 
-def test_only_retry_runs_a_job_again(app: Server, settings: dict[str, str]):
-    """A job that raises `Retry` runs three times here, and then its result is the error."""
+@pytest.mark.parametrize("times", [1, 3])
+def test_only_retry_runs_a_job_again(
+    times: int, app: Server, settings: dict[str, str], tmp_path: Path
+):
+    """A job that raises `Retry` runs three times here, and then its result is the error. One that raises anything else runs once."""
+    other = {'Retry(defer=context["job_try"])': "ConnectionError('refused')"}
+    env = changed(settings, tmp_path, APP, other if times == 1 else {})
     job = place(app, 1, "refused").json()["job"]
-    with a_worker(settings) as worker:
-        worker.wait_for("order 1 started", nth=3, timeout=30)
-        worker.wait_for("max retries 3 exceeded", timeout=30)
-        worker.stop()
-    assert "retries exceeded" in state(app, job)["error"]
+    with start_worker(NEEDS["arq"], "changed", env) as worker:
+        worker.expect("refused")
+        worker.wait_for("order 1 started", nth=times, timeout=30)
+        ask = partial(state, app, job)
+        end = ask_until(ask, lambda job: job["status"] == "complete", 30)
+        assert sum("1 started" in line.text for line in worker.lines) == times
+    assert ("refused" if times == 1 else "retries exceeded") in end["error"]
 
 
 def test_a_killed_workers_jobs_run_again_after_the_timeout_and_ten_seconds(
