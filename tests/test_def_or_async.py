@@ -106,6 +106,24 @@ def test_a_task_that_waits_and_does_not_block_is_not_told(tmp_path: Path):
         assert "Timeout" not in server.transcript()
 
 
+AFTER_THE_LIFESPAN = """
+import time
+from fastapi.testclient import TestClient
+from examples.def_or_async.which_line import app
+with TestClient(app):
+    pass
+time.sleep(1.5)
+"""
+
+
+@pytest.mark.slow
+def test_after_the_lifespan_nothing_is_told():
+    """When the lifespan is over it prints nothing more, however long the process goes on, as in a test with `TestClient`."""
+    command = [sys.executable, "-c", AFTER_THE_LIFESPAN]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 @pytest.mark.slow
 def test_asyncios_debug_mode_is_off_under_uvicorn_and_names_no_task(tmp_path: Path):
     """`PYTHONASYNCIODEBUG=1` changes nothing under uvicorn: it starts the loop with `debug=False`. Switched on in the lifespan, with `set_debug(True)`, it prints `Executing … took 2.… seconds`, and names uvicorn's `run_asgi`, not the task."""
