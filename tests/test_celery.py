@@ -397,13 +397,15 @@ def test_the_lines_of_a_job_carry_the_id_of_the_request_that_sent_it(
         a_worker(settings, REQUEST_ID, "--pool", pool) as worker,
     ):
         worker.expect("refused the connection")
-        headers = {"X-Request-ID": "again"}
-        assert client.post(f"{app.url}/orders/refused", headers=headers).is_success
+        for name, answer in (("again", 202), ("a b", 422)):
+            headers = {"X-Request-ID": name}
+            refused = client.post(f"{app.url}/orders/refused", headers=headers)
+            assert refused.status_code == answer
         worker.wait_for(r"\[again\] send_receipt: started", nth=2)
         for number in range(20):
             headers = {"X-Request-ID": f"id-{number}"}
-            client.post(f"{app.url}/orders/tea-{number}", headers=headers)
+            answer = client.post(f"{app.url}/orders/tea-{number}", headers=headers)
+            assert answer.json() == {"request": f"id-{number}"}
         worker.wait_for("count_sale: tea-", nth=20)
-        print(worker.transcript())
         for number in range(20):
             worker.wait_for(rf"\[id-{number}\] count_sale: tea-{number}$")

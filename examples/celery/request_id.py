@@ -9,8 +9,7 @@ from uuid import uuid4
 from celery import Celery
 from celery.signals import before_task_publish, task_prerun
 from celery.utils.log import get_task_logger
-from fastapi import Depends, FastAPI, Header, HTTPException
-from kombu.exceptions import OperationalError
+from fastapi import Depends, FastAPI, Header
 
 BROKER = os.environ.get("BROKER", "redis://127.0.0.1:6379")
 ID = r"^[\w-]{1,64}$"
@@ -63,10 +62,7 @@ async def set_id(
 app = FastAPI(dependencies=[Depends(set_id)])
 
 
-@app.post("/orders/{item}", status_code=202, responses={503: {}})
+@app.post("/orders/{item}", status_code=202)
 def create_order(item: str) -> dict[str, str]:
-    try:
-        send_receipt.apply_async([item], retry=False)
-    except OperationalError:
-        raise HTTPException(503, "Orders cannot be taken right now.") from None
+    send_receipt.delay(item)
     return {"request": request_id.get()}
