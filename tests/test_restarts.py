@@ -72,9 +72,12 @@ def change_the_file(server: Server, folder: Path) -> None:
 
 
 def kill_the_worker(server: Server, _: Path) -> None:
-    """Kill the worker at work, and wait for the one that takes its place."""
+    """Kill the worker at work, and wait for the one that takes its place.
+
+    If it is killed while uvicorn waits for its answer, uvicorn waits to the end, 20 seconds.
+    """
     os.kill(worker_of(server), SIGKILL)
-    server.wait_for("Started server process", nth=3)
+    server.wait_for("Started server process", nth=3, timeout=60)
 
 
 def ask_once_more(server: Server, _: Path) -> None:
@@ -292,7 +295,7 @@ def test_a_killed_worker_is_replaced_and_a_killed_child_of_reload_is_not(
     """The process that answers is killed, as it is when memory is short. With `--workers 2` uvicorn starts another. With `--reload` nobody does: uvicorn goes on, the container stays up, and nobody answers until a file is changed."""
     with serve(TARGET, "--workers", "2") as server:
         client.post(f"{server.url}/async-def/60")
-        os.kill(worker_of(server), SIGKILL)
+        kill_the_worker(server, tmp_path)
         server.wait_for("Application startup complete", nth=3)
         assert client.get(f"{server.url}/openapi.json").status_code == 200
     with reload_of(tmp_path) as server:
