@@ -309,12 +309,17 @@ def _stands_still(pid: int) -> bool:
 def free_port() -> int:
     """A port that nobody listens on, for a command that cannot choose one itself.
 
-    It is none of those that the system gives to whoever asks for any port.
+    It is none of those that the system gives to whoever asks for any port. On Linux no
+    other process that calls this gets it as long as this one lives, so that a server that
+    takes a while to start, or is killed and started again, finds it free.
     """
     while True:
         port = secrets.choice(range(20_000, 32_000))
-        with suppress(OSError):
+        with suppress(OSError), socket.socket(socket.AF_UNIX) as name:
+            if sys.platform == "linux":
+                name.bind(f"\0after-the-response/port/{port}")
             socket.create_server(("127.0.0.1", port)).close()
+            name.detach()  # so it is open, and the name taken, to this process's end
             return port
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from runner import ServerError, serve
 from runner.nursery import Process
-from runner.process import PYTHON, ROOT, complete, frozen, lives, start, tree
+from runner.process import PYTHON, ROOT, complete, free_port, frozen, lives, start, tree
 from tests.orders import ask_until
 from tests.services import running
 
@@ -265,3 +265,23 @@ def test_several_threads_may_wait_for_the_end_of_a_process():
             assert [each.result(60) for each in waiting] == [0] * 8
     os.close(read)
     os.close(write)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux keeps a port's name")
+def test_a_free_port_is_given_to_nobody_else():
+    """Though nobody listens there yet."""
+    mine = free_port()
+    command = [sys.executable, "-c", ANOTHER, str(mine)]
+    ended = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert int(ended.stdout) != mine
+
+
+ANOTHER = """
+import secrets, sys
+choose, taken = secrets.choice, [int(sys.argv[1])]
+secrets.choice = lambda ports: taken.pop() if taken else choose(ports)
+from runner.process import free_port
+print(free_port())
+"""
