@@ -93,7 +93,8 @@ def test_a_blocked_event_loop_is_told_with_the_line_that_blocks_it():
             server.wait_for(IN_THE_TASK, nth=number)
         lines = [line.text for line in server.lines]
         at = [n for n, line in enumerate(lines) if line.startswith("Timeout")]
-        assert sum(bool(re.search(IN_THE_TASK, lines[n + 2])) for n in at) == 2
+        first = ["".join(lines[n + 2 : n + 3]) for n in at]
+        assert sum(bool(re.search(IN_THE_TASK, line)) for line in first) == 2
 
 
 @pytest.mark.slow
@@ -142,7 +143,8 @@ def test_asyncios_debug_mode_is_off_under_uvicorn_and_names_no_task(tmp_path: Pa
             client.get(f"{server.url}/ping")
             told.append([x.text for x in server.lines if "Executing" in x.text])
     assert told[1] == []
-    [line] = told[0]
+    # On a busy machine other steps take more than a tenth of a second too.
+    [line] = [line for line in told[0] if re.search(r"took [2-9]\.", line)]
     assert "run_asgi" in line
     assert "build_report" not in line
 
