@@ -425,17 +425,17 @@ def _jobs(run: Run) -> str:
         ran = Counter(len(attempts[name]) for name in names)
         words = {0: "run never", 1: "run once", 2: "run twice"}
         counts = [(n, words.get(k, f"run {k} times")) for k, n in sorted(ran.items())]
-        failed = [
-            f"; {shown(name)} ends with ✕ {_end(attempts[name][-1])}"
+        failed = "".join(
+            f"; {shown(name)} ends with ✕ {end}"
             for name in names
-            if attempts[name] and _end(attempts[name][-1])
-        ]
+            if attempts[name] and (end := _end(attempts[name][-1]))
+        )
         if len(counts) == 1:
-            return f"All {len(names)} jobs {counts[0][1]}" + "".join(failed)
+            return f"All {len(names)} jobs {counts[0][1]}{failed}"
         parts = [
             f"{n} {how.replace('run', 'runs') if n == 1 else how}" for n, how in counts
         ]
-        return f"Of the {len(names)} jobs " + and_(parts) + "".join(failed)
+        return f"Of the {len(names)} jobs " + and_(parts) + failed
     told = []
     for name in names:
         runs = []

@@ -48,7 +48,7 @@ class Proxy:
 
     def forget(self) -> None:
         """Let nothing more through what is connected; it stays open. Others may connect."""
-        self._forgotten |= set(self._sockets)
+        self._forgotten.update(self._sockets)
 
     def reset(self) -> None:
         """Close what is connected. Others may connect."""

@@ -67,7 +67,8 @@ def test_what_create_task_begins_runs_after_the_response_or_before(
     """A coroutine that blocks for three seconds, begun with `create_task` by an endpoint that then returns: its response has left before it begins. With an `http` middleware it begins first, and its own client waits too."""
     changes = {
         "time.sleep(1)  # stands": "time.sleep(3)  # stands",
-        "background_tasks.add_task(build_report)": "app.state.report = __import__('asyncio').create_task(build_report())",
+        "import time\n": "import asyncio\nimport time\n",
+        "background_tasks.add_task(build_report)": "app.state.report = asyncio.create_task(build_report())",
     }
     changes |= {'@app.get("/ping")': MIDDLEWARE} if middleware else {}
     with serve("changed:app", env=changed({}, tmp_path, BLOCKING, changes)) as server:

@@ -377,7 +377,7 @@ def test_two_processes_with_one_store_run_a_job_twice(tmp_path: Path):
         ask_until(too_many, lambda more: more > 3, 60)
 
 
-def a_beat(env: dict[str, str], file: Path | str) -> AbstractContextManager[Server]:
+def a_beat(env: dict[str, str], file: Path) -> AbstractContextManager[Server]:
     """Celery's beat, of a changed copy of the example."""
     command = (*PYTHON, "celery", "--app", "changed.queue", "beat")
     options = ("--schedule", str(file), "--loglevel", "INFO")
@@ -396,11 +396,12 @@ def two_beats(
 ) -> Iterator[list[Server]]:
     """Two beats, each in a worker or both beside one. When all have sent two jobs, the workers."""
     worker = partial(start_worker, NEEDS["schedules/with_celery"], "changed", env)
-    files = [str(folder / name) for name in ("old", "new")]
+    files = [folder / "old", folder / "new"]
     with ExitStack() as stack:
         if inside:
             workers = [
-                stack.enter_context(worker("-B", "--schedule", file)) for file in files
+                stack.enter_context(worker("-B", "--schedule", str(file)))
+                for file in files
             ]
             beats = workers
         else:

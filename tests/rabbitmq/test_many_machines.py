@@ -124,9 +124,8 @@ def test_a_job_that_fails_is_tried_again_later_and_later_and_given_up(
     app: Server, worker: Process
 ):
     """A job that raises runs three times, each time after a longer wait; then its order says `failed`, and why."""
-    place(
-        app, 1, "refused"
-    )  # before: a job that is quicker than the commit loses a try
+    # Before the worker starts: a job that is quicker than the commit loses a try.
+    place(app, 1, "refused")
     with worker() as second:
         second.expect("the mail server refused")
         times = [second.wait_for("order 1 started", nth=n).time for n in (1, 2, 3)]
