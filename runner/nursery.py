@@ -29,11 +29,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-FORKED = ("uvicorn", "taskiq", "procrastinate", "runner.watched")
+FORKED = ("uvicorn", "gunicorn", "taskiq", "procrastinate", "runner.watched")
 """The modules that are forked rather than started anew."""
 
 _IMPORTED = (
     "uvicorn.main",
+    "gunicorn.app.wsgiapp",
+    "uvicorn_worker",
     "uvicorn.lifespan.on",
     "uvicorn.loops.auto",
     "uvicorn.protocols.http.auto",
@@ -57,8 +59,11 @@ WARNINGS = "default::ResourceWarning,default::DeprecationWarning"
 The nursery has it too: what it imports adds filters that come before these.
 """
 
-_HONOURED = {"PYTHONDONTWRITEBYTECODE"}
+_HONOURED = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH"}
 """Python's own variables that a forked process follows; any other has it started anew."""
+
+_AT_THE_START = {"sitecustomize", "usercustomize"}
+"""What Python imports at its start where a folder of PYTHONPATH has it."""
 
 
 class Process:
@@ -78,8 +83,9 @@ class Process:
 
         What it prints goes to the descriptor `output`, a terminal if it is forked. It
         runs as `user`, if one is named. ``PYTHON -m MODULE …`` with a module of `FORKED`
-        is forked, if `fork` does not forbid it. A command that is not there ends with
-        127, as in a shell.
+        is forked, if `fork` does not forbid it, and no folder of PYTHONPATH has what the
+        nursery has imported from elsewhere. A command that is not there ends with 127, as
+        in a shell.
         """
         module = ""
         if fork and tuple(command[:2]) == (sys.executable, "-m"):
@@ -266,7 +272,8 @@ def _become(order: dict[str, Any], path: list[str]) -> None:
         os.setgid(user.pw_gid)
         os.setuid(user.pw_uid)
     command, env = order["command"], order["env"]
-    if not order["module"]:
+    folders = [folder for folder in env.get("PYTHONPATH", "").split(":") if folder]
+    if not order["module"] or _has_imported_from_elsewhere(folders):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores these two
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
         try:
@@ -278,9 +285,20 @@ def _become(order: dict[str, Any], path: list[str]) -> None:
     os.environ.update(env)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr] # a terminal
     sys.dont_write_bytecode = bool(env.get("PYTHONDONTWRITEBYTECODE"))
-    sys.path[:] = [order["cwd"], *path]
+    sys.path[:] = [order["cwd"], *folders, *path]
     sys.argv[:] = ["-m", *command[3:]]
     runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
+
+
+def _has_imported_from_elsewhere(folders: Sequence[str]) -> bool:
+    """Whether one of the folders has a module that is imported, or would have been."""
+    names = {
+        name.partition(".")[0]
+        for folder in folders
+        if os.path.isdir(folder)
+        for name in os.listdir(folder)
+    }
+    return not names.isdisjoint({*sys.modules, *_AT_THE_START})
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM
+from typing import Any
 
 import psutil
 import pytest
@@ -119,16 +121,22 @@ async def app(scope, receive, send):
 """
 
 
-def test_a_forked_server_finds_what_one_started_by_hand_finds(tmp_path):
-    """All but the modules that are imported already, and what `ps` shows of the command."""
-    (tmp_path / "main.py").write_text(FINDS)
+def what_it_finds(folder: Path, *, fork: bool, path: str = "") -> dict[str, Any]:
+    """What a server of `FINDS` has found, with `path` as its PYTHONPATH."""
+    (folder / "main.py").write_text(FINDS)
     command = (*PYTHON, "uvicorn", "main:app", "--port", "0")
-    finds = []
-    for fork in (True, False):
-        with start(command, cwd=tmp_path, fork=fork) as server:
-            found = server.wait_for("^found ").text.removeprefix("found ")
-            finds.append(json.loads(found))
-    forked, by_hand = finds
+    env = {"PYTHONPATH": path} if path else {}
+    with start(command, cwd=folder, env=env, fork=fork) as server:
+        found = server.wait_for("^found ").text.removeprefix("found ")
+    return dict(json.loads(found))
+
+
+@pytest.mark.parametrize("path", ["", "/tmp:/nowhere"])
+def test_a_forked_server_finds_what_one_started_by_hand_finds(path, tmp_path):
+    """All but the modules that are imported already, and what `ps` shows of the command."""
+    path = path.replace("/tmp", str(tmp_path / "more"))
+    forked = what_it_finds(tmp_path, fork=True, path=path)
+    by_hand = what_it_finds(tmp_path, fork=False, path=path)
     assert forked["command line"] != by_hand["command line"]
     assert {*forked["modules"]} > {*by_hand["modules"]}
     ours = (
@@ -144,6 +152,15 @@ def test_a_forked_server_finds_what_one_started_by_hand_finds(tmp_path):
     assert not {name.partition(".")[0] for name in forked["modules"]} & {*ours}
     for what in by_hand.keys() - {"command line", "modules"}:
         assert forked[what] == by_hand[what], what
+
+
+@pytest.mark.parametrize("name", ["sqlalchemy", "sitecustomize"])
+def test_a_server_with_modules_of_its_own_is_started_anew(name, tmp_path):
+    """One whose PYTHONPATH has what the nursery has imported, or Python would at its start."""
+    (tmp_path / "more").mkdir()
+    (tmp_path / f"more/{name}.py").touch()
+    found = what_it_finds(tmp_path, fork=True, path=str(tmp_path / "more"))
+    assert "uvicorn" in found["command line"]
 
 
 def test_what_threads_print_at_the_same_time_are_whole_lines(tmp_path):
