@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import aio_pika
 from fastapi import FastAPI
@@ -20,23 +20,24 @@ async def send_receipt(order: str) -> None:
 
 
 async def consume() -> None:
-    async with await aio_pika.connect(RABBITMQ, timeout=5) as connection:
-        channel = await connection.channel()
-        await channel.set_qos(prefetch_count=1)
-        queue = await channel.declare_queue("paid", durable=True)
+    async with AsyncExitStack() as stack:
+        async with asyncio.timeout(10):  # for a broker that stops answering
+            connection = await aio_pika.connect(RABBITMQ, timeout=5)
+            await stack.enter_async_context(connection)
+            channel = await connection.channel()
+            await channel.set_qos(prefetch_count=1)
+            queue = await channel.declare_queue("paid", durable=True)
+            messages = await stack.enter_async_context(queue.iterator())
         print("consume: listens")
-        async with queue.iterator() as messages:
-            async for message in messages:
-                async with message.process(requeue=True):
-                    await send_receipt(message.body.decode())
+        async for message in messages:
+            async with message.process(requeue=True):
+                await send_receipt(message.body.decode())
 
 
 async def consume_for_ever() -> None:
-    while True:
-        try:
-            await consume()
-        except Exception:
-            logger.exception("the broker has gone, or a message could not be handled")
+    while True:  # aio-pika raises CancelledError too, which is no Exception
+        (error,) = await asyncio.gather(consume(), return_exceptions=True)
+        logger.error("the broker has gone, or a message failed", exc_info=error)
         await asyncio.sleep(1)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
 
 import aio_pika
+import aiormq
 import httpx
 import psutil
 import pytest
@@ -235,6 +236,68 @@ def test_the_app_starts_without_RabbitMQ(rabbitmq: Service):
         with proxy(rabbitmq.port, port):
             server.wait_for("consume: listens")
             server.stop()
+
+
+LATER = {
+    "            channel = await": "            print('connected')\n"
+    "            await asyncio.sleep(1)\n            channel = await"
+}
+
+
+@pytest.mark.parametrize(
+    ("cut", "changes", "heartbeat"),
+    [
+        ("consume: listens", {}, "?heartbeat=1"),
+        ("^connected", LATER, "?heartbeat=1"),
+        ("^connected", LATER | {"timeout(10)": "timeout(4)"}, ""),
+    ],
+)
+def test_a_dead_connection_is_given_up_and_the_next_one_is_used(
+    cut: str, changes: dict[str, str], heartbeat: str, rabbitmq: Service, tmp_path: Path
+):
+    """The consumer's connection stays open, and nothing comes through it any more. With `?heartbeat=1` in the address it is given up after three missing heartbeats, and the next one gets the messages; at its beginning the limit around it is enough. By default there is one heartbeat a minute."""
+    with proxy(rabbitmq.port) as network:
+        url = rabbitmq_url(rabbitmq, network.port) + heartbeat
+        env = changed({"RABBITMQ": url}, tmp_path, CONSUMER, changes)
+        with serve("changed:app", env=env) as server:
+            server.wait_for(cut)
+            network.forget()
+            send(rabbitmq, "coffee")
+            server.wait_for("the broker has gone")
+            server.wait_for("send_receipt: coffee done")
+
+    async def usual() -> int:
+        connection = await aiormq.connect(rabbitmq_url(rabbitmq))
+        await connection.close()
+        return int(connection.connection_tune.heartbeat)
+
+    assert in_a_thread(usual()).result() == 60
+
+
+def test_what_waits_for_a_dead_connection_is_cancelled(
+    rabbitmq: Service, tmp_path: Path
+):
+    """What waits for an answer when a connection is given up gets a `CancelledError` from aio-pika. With `except Exception` around the round, in place of `gather(…, return_exceptions=True)`, that ends the consumer in silence."""
+    caught = """try:
+            await consume()
+        except Exception:
+            logger.exception("the broker has gone")
+"""
+    old = "(error,) = await asyncio.gather(consume(), return_exceptions=True)\n"
+    ended = "consumer.add_done_callback(lambda task: print(f'{task.cancelled()=}'))"
+    changes = LATER | {
+        old: caught,
+        "        logger.error": "        # ",
+        "    yield": f"    {ended}\n    yield",
+    }
+    with proxy(rabbitmq.port) as network:
+        url = f"{rabbitmq_url(rabbitmq, network.port)}?heartbeat=1"
+        env = changed({"RABBITMQ": url}, tmp_path, CONSUMER, changes)
+        with serve("changed:app", env=env) as server:
+            server.wait_for("^connected")
+            network.forget()
+            server.wait_for("task.cancelled.*True")
+            assert "the broker has gone" not in server.transcript()
 
 
 def test_what_it_was_doing_comes_again(rabbitmq: Service):
