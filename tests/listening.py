@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TypeVar
 
@@ -10,7 +10,12 @@ S = TypeVar("S", bound=ThreadingHTTPServer)
 
 
 class Silent(BaseHTTPRequestHandler):
-    """Answers, and prints nothing."""
+    """Answers, and prints nothing, nor of a client that was killed meanwhile."""
+
+    def handle(self) -> None:
+        """Answer until the client leaves, however it does."""
+        with suppress(ConnectionError):
+            super().handle()
 
     def log_message(self, *_: object) -> None:
         """Print nothing."""

@@ -1,19 +1,20 @@
 """The statements of docs/dramatiq.md."""
 
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from bench.trial import kill, trial
+from bench.trial import trial
 from bench.ways import WAYS
 from runner import client, serve
 from runner.needs import needs_of, start_worker
 from runner.process import ServerError
 from runner.services import Service
 from tests.copying import changed
-from tests.orders import place
-from tests.services import settings_of
+from tests.orders import ask_until, place
+from tests.services import redis_cli, settings_of
 from tests.terminal import positions
 
 pytestmark = [pytest.mark.slow, pytest.mark.queues]
@@ -24,10 +25,60 @@ DEFAULT = WAYS["Dramatiq, RabbitMQ, default"]
 
 
 def test_what_RabbitMQ_has_not_confirmed_is_lost_when_it_is_killed(rabbitmq: Service):
-    """RabbitMQ is killed right after the last `202`, and started on the same data. With the default some jobs are gone."""
-    outcome = kill(DEFAULT, "broker", jobs=30, patience=3, service=rabbitmq)
-    assert outcome.accepted == 30
-    assert outcome.lost > 0
+    """RabbitMQ stands still, ten jobs are placed, it is killed, and started on the same data. With the default each of the ten has its `202`, and is gone."""
+    with trial(DEFAULT, rabbitmq) as way:
+        assert place(way.app, 980).status_code == 202
+        with rabbitmq.frozen():
+            answers = [place(way.app, number) for number in range(981, 991)]
+            rabbitmq.kill()
+        rabbitmq.start()
+        way.start_worker()
+        assert {answer.status_code for answer in answers} == {202}
+        ask_until(lambda: place(way.app, 991).status_code, (202).__eq__, 30)
+        way.worker.wait_for("order 991 done")
+        assert not re.search("order 98[1-9]|order 990", way.worker.transcript())
+
+
+RESULTS = {
+    "import dramatiq\n": "import dramatiq\n"
+    "from dramatiq.results import ResultMissing, Results\n"
+    "from dramatiq.results.backends import RedisBackend\n",
+    "dramatiq.set": 'backend = RedisBackend(url=os.environ["REDIS"])\n'
+    "broker.add_middleware(Results(backend=backend))\ndramatiq.set",
+    "actor(": "actor(store_results=True, ",
+    "app = FastAPI()\n": """app = FastAPI()
+
+@app.get("/results/{message}")
+def read_result(message: str) -> str:
+    options = {"queue_name": "default", "actor_name": "send_receipt", "options": {}}
+    sent = dramatiq.Message(args=(), kwargs={}, message_id=message, **options)
+    try:
+        return str(sent.get_result())
+    except ResultMissing:
+        return "ResultMissing"
+""",
+}
+"""The app keeps results in Redis, and may be asked for one."""
+
+
+def test_a_result_is_missing_before_the_job_has_run_and_ten_minutes_after(
+    redis: Service, tmp_path: Path
+):
+    """With the `Results` middleware and `store_results=True` Dramatiq keeps what a job returns for ten minutes (`result_ttl`). Before and after that `get_result()` raises `ResultMissing`: it does not tell a job that waits from one that is forgotten."""
+    settings = settings_of(APP, tmp_path) | {"REDIS": f"redis://127.0.0.1:{redis.port}"}
+    env = changed(settings, tmp_path, APP, RESULTS)
+    before = {*redis_cli("keys", "*").split()}
+    with serve("changed:app", env=env) as app:
+        job = place(app, 996).json()["job"]
+        read = partial(client.get, f"{app.url}/results/{job}")
+        assert read().json() == "ResultMissing"
+        with start_worker(needs_of(APP), "changed", env) as worker:
+            worker.wait_for("order 996 done")
+            ask_until(lambda: read().json(), "None".__eq__, 30)
+        (kept,) = {*redis_cli("keys", "*").split()} - before
+        assert 300 < int(redis_cli("ttl", kept)) <= 600
+        redis_cli("pexpire", kept, "1")  # so that it is ten minutes later
+        ask_until(lambda: read().json(), "ResultMissing".__eq__, 30)
 
 
 def test_a_job_on_RabbitMQ_that_fails_is_tried_three_times(rabbitmq: Service):
