@@ -19,6 +19,21 @@ pytestmark = [pytest.mark.slow, pytest.mark.queues]
 
 APP = "examples.arq.receipts:app"
 a_worker = partial(start_worker, NEEDS["arq"], "examples.arq.receipts")
+TO_LONG = {
+    "    job_timeout": '    queue_name = "long"\n    job_timeout',
+    "_job_id=f": '_queue_name="long", _job_id=f',
+    "@app.get": """@app.get("/results/{job_id}")
+async def read_result(job_id: str, queue: Queue) -> None:
+    try:
+        async with asyncio.timeout(3):
+            await Job(job_id, queue).result()
+    except TimeoutError:
+        raise HTTPException(503) from None
+
+
+@app.get""",
+}
+"""Jobs are sent to a queue of another name; one may wait for a result, three seconds."""
 
 
 def test_the_job_runs_once_in_the_worker_and_its_state_can_be_read(
@@ -212,6 +227,38 @@ def test_the_longest_timeout_of_a_worker_holds_for_each_of_its_jobs(
         worker.kill()
     left = int(redis_cli("ttl", "arq:in-progress:order-1"))
     assert kept / 2 < left <= kept
+
+
+def test_a_worker_takes_only_what_was_sent_to_its_queue(
+    app: Server, settings: dict[str, str], tmp_path: Path
+):
+    """A worker with `queue_name = "long"` leaves what was sent without `_queue_name`: that job stays `queued`, though the worker runs others. `await job.result()` waits for it without end, unless it is given a `timeout`."""
+    env = changed(settings, tmp_path, APP, TO_LONG)
+    place(app, 1)
+    with (
+        serve("changed:app", env=env) as long,
+        start_worker(NEEDS["arq"], "changed", env) as worker,
+    ):
+        place(long, 2)
+        worker.wait_for("order 2 done")
+        assert state(app, "order-1")["status"] == "queued"
+        assert client.get(f"{long.url}/results/order-1").status_code == 503
+        assert "order 1 started" not in worker.transcript()
+
+
+@pytest.mark.parametrize(("named", "status"), [(False, 404), (True, 200)])
+def test_who_asks_for_a_job_of_another_queue_names_it(
+    named: bool, status: int, settings: dict[str, str], tmp_path: Path
+):
+    """A job that was sent with `_queue_name="long"` is `not_found` to `Job(job_id, queue)` as long as it waits: the app above answers `404`. With `Job(job_id, queue, _queue_name="long")` it is `queued`. `redis-cli zcard long` counts it."""
+    job = {"Job(job_id, queue)": 'Job(job_id, queue, _queue_name="long")'}
+    env = changed(settings, tmp_path, APP, TO_LONG | (job if named else {}))
+    with serve("changed:app", env=env) as app:
+        place(app, 1)
+        answer = client.get(f"{app.url}/jobs/order-1")
+    assert redis_cli("zcard", "long") == "1\n"
+    assert answer.status_code == status
+    assert not named or answer.json()["status"] == "queued"
 
 
 def test_a_job_that_nobody_takes_in_time_is_gone(

@@ -51,7 +51,7 @@ def test_one_that_fails_ends_the_other_and_one_that_hangs_is_a_504():
 
 @pytest.mark.slow
 def test_a_call_in_a_thread_goes_on_after_the_limit(tmp_path: Path):
-    """A thread cannot be cancelled: the `504` comes at the limit, the call in the thread goes on to its end, and keeps the thread until then."""
+    """A thread cannot be cancelled: the `504` comes at the limit, the call in the thread goes on to its end in its thread."""
     slow = {"time.sleep(0.3)": "time.sleep(6)"}
     with serve("changed:app", env=changed({}, tmp_path, TRIPS, slow)) as server:
         answer = client.get(f"{server.url}/trips/paris")

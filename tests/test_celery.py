@@ -43,7 +43,7 @@ def a_worker(
 def test_the_job_runs_in_the_worker_and_its_state_can_be_read(
     app: Server, settings: dict[str, str]
 ):
-    """Before a worker has it, a job is `PENDING`, as is any id that does not exist. Then it is done."""
+    """A job is `PENDING` before a worker has it, and so is any id that does not exist. When a worker has run it, it is `SUCCESS`."""
     job = place(app, 7).json()["job"]
     before = state(app, job)
     assert before == state(app, "no-such-job")
@@ -94,7 +94,7 @@ def test_on_redis_a_job_longer_than_the_visibility_timeout_is_started_again(
 
 
 def test_a_deadly_job_is_started_again_and_again(app: Server, settings: dict[str, str]):
-    """A job that kills its process comes back each time. Celery has no limit for that: count its starts in a row, committed before the work."""
+    """A job that kills its process comes back each time. Celery has no limit for that: before the work, write each start into a table and commit, and give up after the third."""
     place(app, 1, "deadly")
     with a_worker(settings) as worker:
         worker.expect("SIGKILL")

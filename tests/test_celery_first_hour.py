@@ -237,7 +237,7 @@ def done(lines: list[str]) -> list[str]:
 
 
 def test_asyncio_run_breaks_an_async_engine(settings: dict[str, str]):
-    """The first job is done. The second fails: its connection is `attached to a different loop`. So do all after it: `another operation is in progress`."""
+    """The first job is done. The second fails: its connection is `attached to a different loop`. All after it fail too: `another operation is in progress`."""
     lines = reports(settings, TWO_LOOPS, "asyncpg", 4)
     assert done(lines) == ["day-0 done"]
     text = "\n".join(lines)

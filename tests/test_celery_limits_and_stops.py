@@ -466,7 +466,7 @@ def test_a_worker_reserves_jobs_that_wait(settings: dict[str, str], tmp_path: Pa
 
 
 def test_with_these_settings_nothing_is_reserved(app: Server, settings: dict[str, str]):
-    """With `task_acks_late` and `worker_prefetch_multiplier=1`, as above, each of two workers takes one of four jobs, and the next when that is done."""
+    """With both settings of the first example, `task_acks_late` and `worker_prefetch_multiplier=1`, each of two workers takes one of four jobs, and the next when that is done."""
     with a_worker(settings) as first, a_worker(settings, APP, *SECOND) as second:
         jobs = [post(app, f"/reports/202{number}") for number in range(4)]
         for worker in (first, second):

@@ -1,9 +1,13 @@
 """The statements of docs/database-errors.md."""
 
+import asyncio
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+import httpx
 import psycopg
 import pytest
 from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
@@ -14,10 +18,12 @@ from sqlalchemy.exc import OperationalError
 
 from runner import Server, client, serve, services
 from runner.needs import POSTGRESQL
+from runner.process import frozen
 from tests.copying import changed
 from tests.load import post_at_once
 from tests.orders import ask_until
-from tests.services import settings_of
+from tests.services import in_a_thread, settings_of
+from tests.test_restarts import gunicorn
 
 LIMITS = "examples.database_errors.pool_limits:app"
 
@@ -43,6 +49,39 @@ def test_an_async_session_is_for_one_at_a_time(database: dict[str, str]):
         client.post(f"{server.url}/one-each")
         for number in range(3):
             server.wait_for(f"count: {number}")
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+def test_a_session_that_has_its_connection_lets_them_take_turns(
+    driver: str, postgresql: str, tmp_path: Path
+):
+    """A session that has asked the database before has its connection, and lets the three take turns, with asyncpg and with psycopg: no error, and nothing gained."""
+    first = "asyncio.TaskGroup() as group:\n"
+    asked = f"{first}        await session.scalar(text('select 0'))\n"
+    target = "examples.database_errors.one_session_for_all:app"
+    url = postgresql.replace("psycopg", driver)
+    env = changed({"DATABASE_URL": url}, tmp_path, target, {first: asked})
+    with serve("changed:app", env=env) as server:
+        client.post(f"{server.url}/shared")
+        for number in range(3):
+            server.wait_for(f"count: {number}")
+
+
+def test_a_connection_of_asyncpg_is_for_one_at_a_time(postgresql: str):
+    """Without SQLAlchemy: two that share a connection of asyncpg are an `InterfaceError`, `cannot perform operation: another operation is in progress`. A pool gives each its own."""
+    dsn = postgresql.replace("+psycopg", "")
+
+    async def ask_twice() -> list[int]:
+        connection = await asyncpg.connect(dsn)
+        try:
+            with pytest.raises(asyncpg.InterfaceError, match="another operation is in"):
+                await asyncio.gather(*(connection.fetchval("select 7") for _ in "ab"))
+        finally:
+            await connection.close()
+        async with asyncpg.create_pool(dsn, min_size=1, max_size=2) as pool:
+            return await asyncio.gather(*(pool.fetchval("select 7") for _ in "ab"))
+
+    assert in_a_thread(ask_twice()).result() == [7, 7]
 
 
 def test_a_sqlite_connection_belongs_to_its_thread():
@@ -188,3 +227,40 @@ def test_of_two_processes_that_create_the_store_one_ends(tmp_path: Path):
     scheduler.shutdown()
     first.shutdown()
     second.shutdown()
+
+
+AT_IMPORT = """app = FastAPI()
+with engine.connect() as connection:  # "is the database there?"
+    connection.execute(text("select 1"))
+
+
+@app.get("/connection")
+def read_connection() -> tuple[int, int]:
+    with engine.connect() as connection:
+        number = connection.scalar(text("select pg_backend_pid()"))
+    return os.getpid(), number
+"""
+AFTER_THE_FORK = """
+
+os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("disposed", [False, True])
+def test_with_preload_the_workers_share_a_connection_that_the_module_has_opened(
+    disposed: bool, postgresql: str, tmp_path: Path
+):
+    """The module asks the database something when it is imported. With `gunicorn --preload` both workers then use that one connection. With `os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))` each has its own."""
+    app = AT_IMPORT + AFTER_THE_FORK * disposed
+    settings = {"DATABASE": postgresql.replace("+psycopg", "")}
+    env = changed(settings, tmp_path, LIMITS, {"app = FastAPI()\n": app})
+    options = ("--preload", "--workers", "2")
+    with gunicorn(*options, target="changed:app", env=env) as server:
+        server.wait_for("Application startup complete", nth=2)
+        ask = partial(httpx.get, f"{server.url}/connection", timeout=30)
+        worker, connection = ask().json()
+        with frozen([worker]):  # so the other one answers
+            other, its_connection = ask().json()
+    assert worker != other
+    assert (connection != its_connection) == disposed

@@ -1,13 +1,19 @@
 """The statements of docs/def-or-async.md."""
 
+import asyncio
 import re
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
-from anyio.to_thread import current_default_thread_limiter
+from anyio.to_thread import current_default_thread_limiter, run_sync
 from uvicorn.importer import import_from_string
 
 from runner import client, new_client, serve
@@ -265,6 +271,26 @@ def test_a_thread_that_is_given_up_no_longer_counts(
 
     assert in_a_thread(given_up()).result() == 0
     ask_until(lambda: capsys.readouterr().out, lambda out: "report: done" in out, 30)
+
+
+@pytest.mark.parametrize("abandoned", [False, True])
+@pytest.mark.parametrize("scope", [anyio.move_on_after, anyio.fail_after])
+def test_a_scope_of_anyio_waits_for_a_thread_unless_it_may_abandon_it(
+    scope: Callable[[float], Any], abandoned: bool
+):
+    """AnyIO's own limits wait for the thread: `move_on_after(0.1)` and `fail_after(0.1)` around `to_thread.run_sync` end when the thread has ended, without an error. With `abandon_on_cancel=True` they end at the limit, and the thread works on."""
+    go_on = threading.Event()
+
+    async def wait_for_a_thread() -> None:
+        if not abandoned:
+            asyncio.get_running_loop().call_later(0.5, go_on.set)
+        with pytest.raises(TimeoutError) if raises else nullcontext(), scope(0.1):
+            await run_sync(go_on.wait, 30, abandon_on_cancel=abandoned)
+
+    raises = abandoned and scope is anyio.fail_after
+    in_a_thread(wait_for_a_thread()).result()
+    assert go_on.is_set() == (not abandoned)
+    go_on.set()
 
 
 def test_a_timeout_that_leaves_a_task_skips_the_tasks_after_it(tmp_path):

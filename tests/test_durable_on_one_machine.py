@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 
 import httpx
@@ -359,6 +360,35 @@ def test_two_processes_with_the_same_executor_id_run_a_job_twice(dbos: Start):
         with dbos() as second:
             until(second, 7, "SUCCESS")
             assert Receipts().said([first, second], "started") == {7: 2}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("limit", "at_once"),
+    [("worker_concurrency=1", True), ("global_concurrency=1", False)],
+)
+def test_worker_concurrency_is_of_each_process_and_global_concurrency_of_all(
+    limit: str, at_once: bool, tmp_path: Path
+):
+    """`worker_concurrency=1` is one workflow at a time in each process: two processes run two. `global_concurrency=1` is one in all of them."""
+    changes = {"worker_concurrency=10": limit, "8 if": "2 if"}
+    skip_without(needs_of(WORKFLOWS))
+    shared = {"DATABASE": str(tmp_path / "workflows.db")}
+    env = changed(shared, tmp_path, WORKFLOWS, changes)
+    with (
+        serve("changed:app", env=env) as first,
+        serve("changed:app", env=env | {"EXECUTOR": "2"}) as second,
+    ):
+        for number in (7, 8):
+            client.post(f"{first.url}/orders/{number}/slow")
+        for number in (7, 8):
+            until(first, number, "SUCCESS")
+        lines = [line for server in (first, second) for line in server.lines]
+    told = sorted(
+        (line for line in lines if "receipt" in line.text), key=attrgetter("time")
+    )
+    assert len(told) == 4
+    assert ("started" in told[1].text) == at_once
 
 
 @pytest.mark.slow

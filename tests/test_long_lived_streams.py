@@ -28,6 +28,7 @@ from tests.terminal import positions
 
 pytestmark = pytest.mark.slow
 
+ONCE_CLOSED = 'Cannot call "send" once a close message has been sent'
 WORDS = ["Tea", "is", "ready", "at", "four"]
 
 
@@ -232,6 +233,43 @@ def code_of(websocket: ClientConnection) -> int:
     return closed.value.rcvd.code
 
 
+SEND_AFTERWARDS = """
+@app.websocket("/{ended_by}")
+async def send_afterwards(socket: WebSocket, ended_by: str) -> None:
+    await socket.accept()
+    if ended_by == "server":
+        await socket.close()
+    else:
+        async for _ in socket.iter_text():  # until the client has gone
+            pass
+    for call in (socket.send_text, socket.send_text, lambda _: socket.close()):
+        try:
+            await call("news")
+        except (WebSocketDisconnect, RuntimeError) as error:
+            print(f"{type(error).__name__}: {error}", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("ended_by", "first"),
+    [("server", ONCE_CLOSED), ("client", "^WebSocketDisconnect: ")],
+)
+def test_a_send_after_the_end_raises_and_so_does_a_close(
+    ended_by: str, first: str, tmp_path: Path
+):
+    """After `close()` a `send_text` or a second `close()` is a `RuntimeError`, `Cannot call "send" once a close message has been sent`. If the client has gone, the first `send_text` is a `WebSocketDisconnect`, and all after it are that `RuntimeError`."""
+    changes = {
+        "import FastAPI, WebSocket": "import FastAPI, WebSocket, WebSocketDisconnect",
+        '@app.websocket("/prices")': f'{SEND_AFTERWARDS}\n\n@app.websocket("/prices")',
+    }
+    target = "examples.long_lived_streams.push_and_receive:app"
+    with serve("changed:app", env=changed({}, tmp_path, target, changes)) as server:
+        with connect(address_of(server, f"/{ended_by}")):
+            pass
+        server.wait_for(first)
+        server.wait_for(ONCE_CLOSED, nth=3 if ended_by == "server" else 2)
+
+
 @pytest.mark.parametrize("sent", [SIGTERM, SIGINT])
 def test_a_stop_closes_open_websockets_with_1012(sent: Signals):
     """When uvicorn is asked to stop, it closes every WebSocket with code 1012, “service restart”. An endpoint that receives gets a `WebSocketDisconnect` with that code, and uvicorn waits for what it still awaits."""
@@ -349,6 +387,8 @@ def test_what_a_worker_publishes_reaches_the_sockets_of_each_process(tmp_path: P
         connect(address_of(first, "/news")) as one,
         connect(address_of(second, "/news")) as other,
     ):
+        first.expect("the news are followed again")
+        second.expect("the news are followed again")
         assert [one.recv(timeout=30), other.recv(timeout=30)] == ["connected"] * 2
         for _ in range(2):
             ask_until(listening, lambda number: number == "2", 30)

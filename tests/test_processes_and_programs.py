@@ -131,6 +131,45 @@ def test_a_kill_leaves_what_the_program_has_started(way: str, left: int):
             assert len(running(found)) == left
 
 
+FIRST = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: what becomes of orphans is as for process 1
+server = [sys.executable, *sys.argv[2:]]
+if sys.argv[1] == "none":
+    os.execv(sys.executable, server)
+pid = os.spawnv(os.P_NOWAIT, sys.executable, server)
+signal.signal(signal.SIGTERM, lambda *_: os.kill(pid, signal.SIGTERM))
+while os.wait()[0] != pid:
+    pass
+"""
+
+
+@contextmanager
+def first_process(init: bool) -> Iterator[Server]:
+    """The server as process 1 of a container is, or behind an `init` that is it."""
+    options = ["init" if init else "none", "-m", "uvicorn", LEFT_BEHIND, "--port", "0"]
+    with start([sys.executable, "-c", FIRST, *options]) as server:
+        server.expect("subprocess [0-9]+ is still running")
+        yield server
+        server.stop()
+
+
+@pytest.mark.parametrize("init", [False, True])
+def test_what_a_program_leaves_is_defunct_if_the_server_is_the_first_process(
+    init: bool,
+):
+    """uvicorn gets what has lost its parent, as process 1 of a container does. The shell is killed; what it has started ends later, and stays in the list as `<defunct>`: uvicorn waits only for what it has started itself. Behind an init that waits for every child nothing stays."""
+    with first_process(init) as server:
+        client.post(f"{server.url}/run")
+        with started(server, 2 + init) as found:
+            server.wait_for("script: given up")
+            found[-1].kill()
+            if init:
+                ask_until(found[-1].is_running, (False).__eq__, 30)
+            else:
+                ask_until(found[-1].status, psutil.STATUS_ZOMBIE.__eq__, 30)
+
+
 @pytest.mark.parametrize(
     ("way", "left"), [("run", True), ("popen", True), ("group", False)]
 )
@@ -423,6 +462,16 @@ def breaks_in_its_bootstrapping_phase(server: Server) -> None:
     server.wait_for("BrokenProcessPool")
 
 
+def does_not_start(folder: Path, changes: dict[str, str]) -> None:
+    """The fork server fails when it imports the main module, and the app with it."""
+    with pytest.raises(ServerError) as raised, run_with_python(folder, changes):
+        pass
+    told = str(raised.value)
+    assert "finished its bootstrapping phase" in told
+    assert "ConnectionResetError" in told or "EOFError" in told
+    assert told.count("Application startup failed") == 2
+
+
 SINCE = {13: (3, 13, 8), 14: (3, 14, 1)}
 """The releases in which the fork server imports the main module too."""
 
@@ -432,17 +481,11 @@ def test_without_the_guard_forkserver_ends_the_server_from_python_3_14_1_on(
 ):
     """`forkserver` does the same up to Python 3.13.7, and in 3.14.0. From 3.13.8 and 3.14.1 on, the fork server imports `main.py` and fails, and the server does not start: `ConnectionResetError` or `EOFError`, and `Application startup failed`."""
     changes = {**UNGUARDED, '"spawn"': '"forkserver"'}
-    ends = sys.version_info[:3] >= SINCE.get(sys.version_info.minor, (3, 14))
-    if not ends:
-        with run_with_python(tmp_path, changes) as server:
-            breaks_in_its_bootstrapping_phase(server)
+    if sys.version_info[:3] >= SINCE.get(sys.version_info.minor, (3, 14)):
+        does_not_start(tmp_path, changes)
         return
-    with pytest.raises(ServerError) as raised, run_with_python(tmp_path, changes):
-        pass
-    told = str(raised.value)
-    assert "finished its bootstrapping phase" in told
-    assert "ConnectionResetError" in told or "EOFError" in told
-    assert told.count("Application startup failed") == 2
+    with run_with_python(tmp_path, changes) as server:
+        breaks_in_its_bootstrapping_phase(server)
 
 
 def test_without_the_guard_fork_works(tmp_path: Path):

@@ -291,6 +291,35 @@ def test_a_worker_that_cannot_import_the_function_fails_the_job(
     assert "Invalid attribute name: examples.rq.receipts.send_receipt" in end["error"]
 
 
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_job_that_depends_on_a_failed_one_stays_deferred(
+    allowed: bool, settings: dict[str, str], tmp_path: Path
+):
+    """Enqueued with `depends_on=first`, a job is `deferred` until `first` has run. If that has failed, it stays so, and no worker takes it. With `depends_on=Dependency(jobs=[first], allow_failure=True)` it runs either way."""
+    first = "Dependency(jobs=[first], allow_failure=True)" if allowed else "first"
+    changes = {
+        "job = queue": "first = queue",
+        '    except RedisError:\n        raise HTTPException(503, "Orders': "        job = queue.enqueue(send_receipt, order_id + 1, 'tea', depends_on="
+        f'{first})\n    except RedisError:\n        raise HTTPException(503, "Orders',
+        "import NoSuchJobError\n": "import NoSuchJobError\n"
+        "from rq.job import Dependency\n",
+    }
+    env = changed(settings | {"RETRIES": "0"}, tmp_path, APP, changes)
+    with (
+        serve("changed:app", env=env) as app,
+        start_worker(NEEDS["rq"], "changed", env) as worker,
+    ):
+        worker.expect("refused the connection")
+        second = place(app, 1, "refused").json()["job"]
+        place(app, 11)
+        worker.wait_for("order 12 done")
+        if allowed:
+            worker.wait_for("order 2 done")
+        else:
+            assert state(app, second)["status"] == "deferred"
+            assert "order 2 started" not in worker.transcript()
+
+
 def test_a_function_of_the_main_module_is_refused(settings: dict[str, str]):
     """A function of the file that `python main.py` runs is refused by `enqueue`: `Functions from the __main__ module cannot be processed by workers`."""
     script = "import redis, rq; rq.Queue(connection=redis.Redis()).enqueue(lambda: 1)"

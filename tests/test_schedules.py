@@ -5,8 +5,9 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
@@ -16,6 +17,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from apscheduler.jobstores.sqlalchemy import SQLAlchemyJobStore
+from apscheduler.schedulers.background import BackgroundScheduler
 
 from runner import Server, client, serve
 from runner.needs import NEEDS, start_worker
@@ -157,19 +160,25 @@ def test_a_run_that_goes_on_when_the_server_stops_is_cancelled():
         assert not any("import_orders: done" in line.text for line in server.lines)
 
 
+FAILING = "examples.schedules.failing:app"
+
+
+def blocking(kind: str) -> dict[str, str]:
+    """A job that blocks for three seconds, and is written as `def` or as `async def`."""
+    return {
+        "import logging\n": "import logging\nimport time\n",
+        "def refresh_prices() -> None:\n": f"{kind} refresh_prices() -> None:\n"
+        "    print('started'), time.sleep(3), print('ended')\n    return\n",
+    }
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("kind", "waits"), [("async def", True), ("def", False)])
 def test_an_async_def_job_that_blocks_stops_every_request(
     kind: str, waits: bool, tmp_path: Path
 ):
     """A job that blocks for three seconds: as `async def` it runs on the server's event loop, and a request waits for its end. As `def` it runs in a thread, and the request does not."""
-    target = "examples.schedules.failing:app"
-    blocks = {
-        "import logging\n": "import logging\nimport time\n",
-        "def refresh_prices() -> None:\n": f"{kind} refresh_prices() -> None:\n"
-        "    print('started'), time.sleep(3), print('ended')\n    return\n",
-    }
-    env = changed({}, tmp_path, target, blocks)
+    env = changed({}, tmp_path, FAILING, blocking(kind))
     with serve("changed:app", env=env) as server:
         server.expect("maximum number of running instances|was missed by|job prices")
         server.wait_for("^started")
@@ -269,17 +278,14 @@ def test_when_the_leader_is_killed_another_leads(tmp_path: Path):
             runs_in_both(first, second)
 
 
-@pytest.mark.slow
-def test_a_leader_whose_connection_ends_stops_its_schedule(tmp_path: Path):
-    """The leader's connection is cut, and somebody else gets its lock. The leader notices, stops its schedule, and asks for the lock again. While it leads, its connection is in no transaction."""
-    env = settings_of(LEADER, tmp_path)
+@contextmanager
+def lock_taken_from_the_leader(database: str) -> Iterator[None]:
+    """Cut the leader's connection while somebody waits for its lock, who then has it."""
     with (
-        serve(LEADER, env=env) as server,
-        psycopg.connect(env["DATABASE"], autocommit=True) as other,
-        psycopg.connect(env["DATABASE"], autocommit=True) as connection,
+        psycopg.connect(database, autocommit=True) as other,
+        psycopg.connect(database, autocommit=True) as connection,
         ThreadPoolExecutor(1) as thread,
     ):
-        server.wait_for("refresh_prices")
         state = f"select state from pg_stat_activity where pid = ({HOLDER})"
         assert connection.execute(state).fetchone() != ("idle in transaction",)
         waits = thread.submit(other.execute, "select pg_advisory_lock(4711)")
@@ -287,12 +293,22 @@ def test_a_leader_whose_connection_ends_stops_its_schedule(tmp_path: Path):
         ask_until(lambda: connection.execute(queued).fetchone(), bool, 30)
         connection.execute(f"select pg_terminate_backend(({HOLDER}))")
         waits.result(30)
-        server.wait_for("lead: (AdminShutdown|OperationalError)")
-        time.sleep(1)  # for a run that had begun
-        so_far = len(server.lines)
-        time.sleep(2)  # four rounds
-        assert "refresh_prices" not in server.transcript(so_far)
+        yield
         other.execute("select pg_advisory_unlock(4711)")
+
+
+@pytest.mark.slow
+def test_a_leader_whose_connection_ends_stops_its_schedule(tmp_path: Path):
+    """The leader's connection is cut, and somebody else gets its lock. The leader notices, stops its schedule, and asks for the lock again. While it leads, its connection is in no transaction."""
+    env = settings_of(LEADER, tmp_path)
+    with serve(LEADER, env=env) as server:
+        server.wait_for("refresh_prices")
+        with lock_taken_from_the_leader(env["DATABASE"]):
+            server.wait_for("lead: (AdminShutdown|OperationalError)")
+            time.sleep(1)  # for a run that had begun
+            so_far = len(server.lines)
+            time.sleep(2)  # four rounds
+            assert "refresh_prices" not in server.transcript(so_far)
         server.wait_for("refresh_prices", start=so_far)
 
 
@@ -326,17 +342,24 @@ def test_a_job_without_an_id_is_added_at_each_start(tmp_path: Path):
             server.stop()
 
 
+TELLS_WHETHER_IT_RUNS = """
+import threading
+from fastapi.testclient import TestClient
+from examples.schedules.job_store import app
+
+def run():
+    return any(thread.name == "APScheduler" for thread in threading.enumerate())
+
+with TestClient(app):
+    print(f"scheduler runs: {run()}")
+print(f"scheduler runs: {run()}")
+"""
+
+
 @pytest.mark.slow
 def test_the_scheduler_ends_with_the_lifespan(tmp_path: Path):
     """After `shutdown()` the scheduler's thread has ended. Without it, it would run jobs for as long as the process lives: in a test with `TestClient`, through the tests after it."""
-    script = (
-        "import threading; from fastapi.testclient import TestClient\n"
-        "from examples.schedules.job_store import app\n"
-        "def run(): return any(t.name == 'APScheduler' for t in threading.enumerate())\n"
-        "with TestClient(app): print(f'scheduler runs: {run()}')\n"
-        "print(f'scheduler runs: {run()}')"
-    )
-    command = (sys.executable, "-c", script)
+    command = (sys.executable, "-c", TELLS_WHETHER_IT_RUNS)
     with start(command, env=settings_of(STORE, tmp_path), ready=None) as process:
         process.wait()
         said = [x.text for x in process.lines if x.text.startswith("scheduler")]
@@ -360,6 +383,39 @@ def test_an_id_alone_is_a_conflict_at_the_second_start(tmp_path: Path):
         ready="ConflictingIdError",
     ) as server:
         assert server.wait() != 0
+
+
+class _Report:
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+
+    def send(self) -> None:
+        pass
+
+
+@pytest.fixture
+def with_a_store(tmp_path: Path) -> Iterator[BackgroundScheduler]:
+    """A scheduler whose jobs are in a database."""
+    scheduler = BackgroundScheduler()
+    scheduler.add_jobstore(SQLAlchemyJobStore(f"sqlite:///{tmp_path}/jobs.db"))
+    scheduler.start(paused=True)
+    yield scheduler
+    scheduler.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("job", "told"),
+    [
+        (lambda: None, "reference to its callable .* could not be determined"),
+        (_Report().send, "cannot pickle '_thread.lock' object"),
+    ],
+)
+def test_a_store_keeps_a_function_by_its_name_and_pickles_the_rest(
+    job: Callable[[], None], told: str, with_a_store: BackgroundScheduler
+):
+    """A store keeps the function by its name, and pickles its arguments. A lambda or a local function is a `ValueError`, `This Job cannot be serialized`. A method takes its object along: with a lock, a client or a session in it that is `cannot pickle`."""
+    with pytest.raises((ValueError, TypeError), match=told):
+        with_a_store.add_job(job, "interval", hours=1)
 
 
 @pytest.mark.slow

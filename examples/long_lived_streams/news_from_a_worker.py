@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import redis
 from fastapi import FastAPI, WebSocket, WebSocketDisconnect
@@ -36,8 +36,8 @@ async def pass_on() -> None:
                     if message["type"] == "message":
                         text = message["data"].decode()
                         await asyncio.gather(*(tell(one, text) for one in open_sockets))
-        except redis.RedisError as error:
-            logging.warning("pass_on: again in a second: %s", error)
+        except Exception:
+            logging.exception("the news are followed again in a second")
         await asyncio.sleep(1)
 
 
@@ -46,6 +46,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     passing_on = asyncio.create_task(pass_on())
     yield
     passing_on.cancel()
+    with suppress(asyncio.CancelledError):
+        await passing_on
 
 
 app = FastAPI(lifespan=lifespan)
