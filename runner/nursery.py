@@ -24,8 +24,10 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +189,7 @@ def main() -> None:
     gc.disable()  # a fifth of the time
     for module in _IMPORTED:
         importlib.import_module(module)
+    ThreadPoolExecutor._counter = count().__next__  # type: ignore[attr-defined] # DBOS has one
     gc.enable()
     gc.collect()  # once, or each forked process would look through it all
     if order := _follow_orders():

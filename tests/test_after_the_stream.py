@@ -213,7 +213,7 @@ def test_a_def_generator_is_left_standing():
 
 
 def test_between_two_yields_nothing_ends_a_def_generator(tmp_path: Path):
-    """A `def` generator that yields once for each ten rows: the reader leaves while it reads the next ten: it reads them to the end, and no further ones."""
+    """A `def` generator yields once for each ten rows. The client leaves while it fetches the next ten: it fetches these to the end, and no further ones."""
     batches = {
         "            time.sleep(0.2)  # stands in for a query\n": """            for row in range(10):
                 time.sleep(0.05)

@@ -177,13 +177,20 @@ def test_until_then_it_is_not_run_again(app: Server, settings: dict[str, str]):
 
 
 def test_a_job_that_takes_longer_than_job_timeout_is_cancelled(
-    app: Server, settings: dict[str, str]
+    app: Server, settings: dict[str, str], tmp_path: Path
 ):
-    """With a `job_timeout` of two seconds, a job that would take an hour is cancelled, not tried again, and its result is a `TimeoutError`."""
+    """With a `job_timeout` of two seconds, a job that would take an hour gets a `CancelledError` at its `await`. It is not tried again: the log says `failed, TimeoutError`, and so does its result. `cancelled, will be run again` is what a worker says of its jobs when it is stopped."""
+    told = "try:\n        await asyncio.sleep(seconds)\n    finally:\n        print(sys.exc_info()[0])\n"
+    changes = {
+        "await asyncio.sleep(seconds)": told,
+        "import os\n": "import os\nimport sys\n",
+    }
+    env = changed(settings | {"LONGEST_JOB": "2"}, tmp_path, APP, changes)
     job = place(app, 1, "endless").json()["job"]
-    with a_worker(settings | {"LONGEST_JOB": "2"}) as worker:
+    with start_worker(NEEDS["arq"], "changed", env) as worker:
         worker.wait_for("order 1 started")
-        worker.wait_for("TimeoutError")
+        worker.wait_for("class 'asyncio.exceptions.CancelledError'")
+        worker.wait_for("failed, TimeoutError")
         place(app, 2)
         worker.wait_for("order 2 done")
         assert sum("1 started" in line.text for line in worker.lines) == 1

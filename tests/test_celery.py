@@ -3,6 +3,7 @@
 import re
 import shlex
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
@@ -30,6 +31,18 @@ CHORD = "examples.celery.chord:app"
 MODEL = "examples.celery.model_per_process:app"
 REQUEST_ID = "examples.celery.request_id:app"
 WAITING = "examples.celery.waiting_for_a_result:app"
+
+
+def keys_of_results() -> Counter[str]:
+    """What Redis has beside queues and their names, by type, and whether it ends."""
+    found: Counter[str] = Counter()
+    for key in redis_cli("--scan").split():
+        if not key.startswith(("_kombu", "unacked")) and key != "celery":
+            ends = int(redis_cli("ttl", key)) > 0
+            found[
+                f"{redis_cli('type', key).strip()} {'ends' if ends else 'stays'}"
+            ] += 1
+    return found
 
 
 def a_worker(
@@ -66,7 +79,7 @@ def test_a_job_that_fails_is_tried_three_times(app: Server, settings: dict[str, 
 
 
 def test_on_redis_a_killed_worker_loses_one_job_at_most_with_these_settings():
-    """`SIGKILL` to the worker and its processes: those that ran are started twice, and the others are done. The one that the worker was just taking from Redis may be lost."""
+    """`SIGKILL` to the worker and its processes: the jobs that ran are started a second time, and all others are done. The one that the worker was just taking from Redis may be lost."""
     way = replace(WAYS["Celery, Redis"], path="/orders/{number}/slow")
     outcome = kill(way, "worker", jobs=30, after=1, patience=20)
     assert outcome.lost <= 1
@@ -74,7 +87,7 @@ def test_on_redis_a_killed_worker_loses_one_job_at_most_with_these_settings():
 
 
 def test_a_worker_takes_no_more_than_it_runs(app: Server, settings: dict[str, str]):
-    """With `worker_prefetch_multiplier=1` a worker of two processes takes two of four long jobs, though it is the only one that looks; the other two are begun by a second worker at once. With the default of 4 they would wait in the first."""
+    """With `task_acks_late` and `worker_prefetch_multiplier=1` a worker of two processes takes two of four long jobs, though it is the only one that looks; the other two are begun by a second worker at once. Without one of the two settings more would wait in the first."""
     with a_worker(settings) as first, a_worker(settings) as second:
         with second.frozen():
             for number in range(1, 5):
@@ -91,6 +104,32 @@ def test_on_redis_a_job_longer_than_the_visibility_timeout_is_started_again(
     with a_worker(settings | {"LONGEST_JOB": "2"}) as worker:
         worker.wait_for("order 1 started", nth=2)
         assert not any("order 1 done" in line.text for line in worker.lines)
+
+
+@pytest.mark.parametrize(
+    ("changes", "results", "kinds"),
+    [
+        ({}, None, {"string ends": 3}),
+        ({}, "rpc://", {"list stays": 1}),
+        ({"(**options)": "(**options, ignore_result=True)"}, None, {}),
+    ],
+)
+def test_results_end_after_a_day_in_redis_and_never_in_rpc(
+    changes: dict[str, str],
+    results: str | None,
+    kinds: dict[str, int],
+    settings: dict[str, str],
+    tmp_path: Path,
+):
+    """Three jobs, whose results nobody reads. In Redis each has a key `celery-task-meta-…` that ends after a day (`result_expires`). With `rpc://` on Redis they lie in a list that has a UUID for its name, and never ends: one for each thread that sends. With `ignore_result=True` there are none."""
+    settings |= {"RESULTS": results} if results else {}
+    env = changed(settings, tmp_path, APP, changes)
+    before = keys_of_results()
+    with serve("changed:app", env=env) as app, a_worker(env, "changed:app") as worker:
+        for number in (1, 2, 3):
+            place(app, number)
+        worker.wait_for("succeeded in", nth=3)
+    assert keys_of_results() - before == kinds
 
 
 def test_a_deadly_job_is_started_again_and_again(app: Server, settings: dict[str, str]):

@@ -403,6 +403,7 @@ EARLY = {
     '    "task_reject_on_worker_lost": True,\n': "",
     '    "worker_prefetch_multiplier": 1,\n': "",
 }
+EARLY_BUT_ONE = {line: "" for line in EARLY if "multiplier" not in line}
 SECOND = ("--hostname", "celery@second")
 EXPIRES = "examples.celery_limits_and_stops.expires:app"
 PRIORITIES = "examples.celery_limits_and_stops.priorities:app"
@@ -452,16 +453,22 @@ def test_a_priority_does_nothing_to_what_a_worker_has_taken(
     assert order_of_four(env, "changed:app") == ["1", "2", "3", "4"]
 
 
-def test_a_worker_reserves_jobs_that_wait(settings: dict[str, str], tmp_path: Path):
-    """With the defaults a worker with one process reserves the jobs behind the one that it runs. A second worker, which has nothing to do, does not get them."""
-    env = changed(settings, tmp_path, APP, EARLY)
-    with serve("changed:app", env=env) as app, a_worker(env, "changed:app") as first:
-        jobs = [post(app, f"/reports/202{number}") for number in range(3)]
-        first.wait_for("received", nth=3)
+@pytest.mark.parametrize(("changes", "reserved"), [(EARLY, 2), (EARLY_BUT_ONE, 1)])
+def test_a_worker_reserves_jobs_that_wait(
+    changes: dict[str, str], reserved: int, settings: dict[str, str], tmp_path: Path
+):
+    """With the defaults a worker with one process reserves the jobs behind the one that it runs; with `worker_prefetch_multiplier=1` alone, one. A second worker, which has nothing to do, does not get them. `-O fair` changes nothing between workers."""
+    env = changed(settings, tmp_path, APP, changes)
+    with (
+        serve("changed:app", env=env) as app,
+        a_worker(env, "changed:app", "-O", "fair") as first,
+    ):
+        jobs = [post(app, f"/reports/202{number}") for number in range(1 + reserved)]
+        first.wait_for("received", nth=1 + reserved)
         with a_worker(env, "changed:app", *SECOND) as second:
             for job in jobs:
                 becomes(app, job, "SUCCESS")
-            assert len(printed(first, "build_report: .* done")) == 3
+            assert len(printed(first, "build_report: .* done")) == 1 + reserved
             assert not printed(second, "received")
 
 

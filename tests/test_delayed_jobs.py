@@ -175,7 +175,7 @@ def test_until_when_each_queue_refuses_a_duplicate(queue: str, tmp_path: Path):
 
 @pytest.mark.queues
 def test_celery_forgets_a_cancel_when_its_workers_have_ended(tmp_path: Path):
-    """`revoke` is a note in the memory of the workers that are up. The worker is stopped, the next one starts, and the cancelled job runs."""
+    """The worker is stopped, the next one starts, and the cancelled job runs."""
     with shop("Celery", tmp_path) as shop_:
         with shop_.worker() as first:
             shop_.cancel(shop_.plan(1, 4))

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +28,7 @@ from tests.orders import ask_until
 from tests.terminal import positions
 
 TARGET = "examples.restarts.what_is_left:app"
+STREAM = "examples.testing.news:app"
 HALTED = "Shutting down|Waiting for application shutdown"
 
 
@@ -487,6 +488,18 @@ def test_a_thread_that_the_lifespan_leaves_is_a_worker_timeout_after_the_shutdow
         server.wait_for("Application shutdown complete")
         server.wait_for("WORKER TIMEOUT")
         server.wait_for("Application startup complete", nth=2)
+
+
+@pytest.mark.slow
+def test_an_open_stream_holds_up_a_worker_that_has_had_its_requests():
+    """So does an open stream or request: `Waiting for connections to close`, and after `--timeout` it is a `WORKER TIMEOUT`, and cut off."""
+    options = ("--max-requests", "1", "--timeout", "2")
+    with gunicorn(*options, target=STREAM) as server:
+        server.expect("SIGABRT|CancelledError")
+        with client.stream("GET", f"{server.url}/news"), suppress(httpx.HTTPError):
+            client.get(f"{server.url}/openapi.json")
+            server.wait_for("Waiting for connections to close")
+            server.wait_for("WORKER TIMEOUT")
 
 
 @pytest.mark.slow

@@ -84,7 +84,7 @@ def test_waiting_for_a_line_that_does_not_come_shows_what_came_instead():
 
 
 FINDS = """
-import asyncio, gc, json, multiprocessing, os, pathlib, resource, signal, sys, threading, warnings
+import asyncio, concurrent.futures, gc, json, multiprocessing, os, pathlib, resource, signal, sys, threading, warnings
 
 def found():
     main = sys.modules["__main__"]
@@ -104,6 +104,8 @@ def found():
         "leads its group and session": [os.getpgrp() == os.getpid(), os.getsid(0) == os.getpid()],
         "limits": resource.getrlimit(resource.RLIMIT_NOFILE),
         "threads": [t.name for t in threading.enumerate()],
+        "the next ones": [asyncio.current_task().get_name(), threading.Thread().name,
+                          concurrent.futures.ThreadPoolExecutor()._thread_name_prefix],
         "warnings": [str(w) for w in warnings.filters],
         "garbage collection": [gc.isenabled(), gc.get_threshold(), gc.get_freeze_count()],
         "processes": [multiprocessing.get_start_method(), str(multiprocessing.parent_process())],

@@ -291,7 +291,7 @@ def test_a_worker_that_lives_keeps_a_job_longer_than_the_heartbeats_wait(
 def test_a_worker_that_starts_takes_others_for_dead_no_sooner_than_rescue_does(
     settings: dict[str, str], jobs: Connection
 ):
-    """A worker counts as dead after five minutes, and one that runs a job was last heard of a minute ago. Another one starts, and its `rescue` starts the job of a dead worker only. With Procrastinate's default a worker counts as dead after 30 seconds: the other would start its job too."""
+    """A worker counts as dead after five minutes here. Worker A, at work, was last heard of a minute ago, and worker B starts: its `rescue` leaves A's job alone. With Procrastinate's default of 30 seconds B would start A's job too."""
     default = signature(Worker).parameters["stalled_worker_timeout"].default
     assert default == 30
     heard = (
