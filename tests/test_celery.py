@@ -4,12 +4,14 @@ import re
 import shlex
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
 from bench.trial import kill, trial
@@ -21,7 +23,7 @@ from runner.proxy import Proxy, proxy
 from runner.services import Service
 from tests.copying import changed, save_until, with_changes
 from tests.orders import answers_without, ask_until, place, state
-from tests.services import redis_cli, settings_of
+from tests.services import rabbitmq_url, redis_cli, settings_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.queues]
 
@@ -106,24 +108,23 @@ def test_on_redis_a_job_longer_than_the_visibility_timeout_is_started_again(
         assert not any("order 1 done" in line.text for line in worker.lines)
 
 
+IGNORED = {"(**options)": "(**options, ignore_result=True)"}
+BY_RPC = {"RESULTS": "rpc://"}
+
+
 @pytest.mark.parametrize(
-    ("changes", "results", "kinds"),
-    [
-        ({}, None, {"string ends": 3}),
-        ({}, "rpc://", {"list stays": 1}),
-        ({"(**options)": "(**options, ignore_result=True)"}, None, {}),
-    ],
+    ("how", "kinds"),
+    [({}, {"string ends": 3}), (BY_RPC, {"list stays": 1}), (IGNORED, {})],
 )
 def test_results_end_after_a_day_in_redis_and_never_in_rpc(
-    changes: dict[str, str],
-    results: str | None,
+    how: dict[str, str],
     kinds: dict[str, int],
     settings: dict[str, str],
     tmp_path: Path,
 ):
     """Three jobs, whose results nobody reads. In Redis each has a key `celery-task-meta-…` that ends after a day (`result_expires`). With `rpc://` on Redis they lie in a list that has a UUID for its name, and never ends: one for each thread that sends. With `ignore_result=True` there are none."""
-    settings |= {"RESULTS": results} if results else {}
-    env = changed(settings, tmp_path, APP, changes)
+    changes = how if how is IGNORED else {}
+    env = changed(settings | how, tmp_path, APP, changes)
     before = keys_of_results()
     with serve("changed:app", env=env) as app, a_worker(env, "changed:app") as worker:
         for number in (1, 2, 3):
@@ -257,6 +258,31 @@ def test_a_frozen_RabbitMQ_is_waited_for(rabbitmq: Service):
             with pytest.raises(TimeoutError):
                 waiting.result(8)
         assert waiting.result().status_code == 202
+
+
+@contextmanager
+def still_waits(order: Callable[[], httpx.Response]) -> Iterator[None]:
+    """Place an order before the block, which waits in its beginning, and is a 500 after it."""
+    with ThreadPoolExecutor(1) as clients:
+        waiting = clients.submit(order)
+        with pytest.raises(TimeoutError):
+            waiting.result(5)
+        yield
+        assert waiting.result(60).status_code == 500
+
+
+def test_without_RabbitMQ_the_client_gets_503_if_results_are_kept_in_redis(
+    rabbitmq: Service, settings: dict[str, str]
+):
+    """RabbitMQ is killed, and the results are kept in Redis: `503`. With `rpc://` the request waits for RabbitMQ's return, and is a `500` then."""
+    env = settings | {"RESULTS": settings["BROKER"], "BROKER": rabbitmq_url(rabbitmq)}
+    with serve(APP, env=env) as app, serve(APP, env=env | BY_RPC) as by_rpc:
+        assert place(app, 1).status_code == place(by_rpc, 2).status_code == 202
+        by_rpc.expect("Traceback|ERROR")
+        rabbitmq.kill()
+        assert place(app, 3).status_code == 503
+        with still_waits(partial(place, by_rpc, 4)):
+            rabbitmq.start()
 
 
 def test_with_the_defaults_a_killed_worker_loses_what_it_ran(settings: dict[str, str]):
@@ -425,6 +451,11 @@ def test_a_process_that_loads_for_longer_than_it_may_is_killed(
             assert "UP message" not in worker.transcript()
 
 
+def order_with(app: Server, name: str, order: str) -> httpx.Response:
+    """Place an order with that id of the request."""
+    return client.post(f"{app.url}/orders/{order}", headers={"X-Request-ID": name})
+
+
 @pytest.mark.parametrize("pool", ["prefork", "threads"])
 def test_the_lines_of_a_job_carry_the_id_of_the_request_that_sent_it(
     pool: str, tmp_path: Path
@@ -436,14 +467,11 @@ def test_the_lines_of_a_job_carry_the_id_of_the_request_that_sent_it(
         a_worker(settings, REQUEST_ID, "--pool", pool) as worker,
     ):
         worker.expect("refused the connection")
-        for name, answer in (("again", 202), ("a b", 422)):
-            headers = {"X-Request-ID": name}
-            refused = client.post(f"{app.url}/orders/refused", headers=headers)
-            assert refused.status_code == answer
+        assert order_with(app, "again", "refused").status_code == 202
+        assert order_with(app, "a b", "refused").status_code == 422
         worker.wait_for(r"\[again\] send_receipt: started", nth=2)
         for number in range(20):
-            headers = {"X-Request-ID": f"id-{number}"}
-            answer = client.post(f"{app.url}/orders/tea-{number}", headers=headers)
+            answer = order_with(app, f"id-{number}", f"tea-{number}")
             assert answer.json() == {"request": f"id-{number}"}
         worker.wait_for("count_sale: tea-", nth=20)
         for number in range(20):

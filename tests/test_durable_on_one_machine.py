@@ -351,6 +351,31 @@ def test_another_executor_id_does_not_take_over(dbos: Start):
         server.wait_for("send_receipt: order 7 done")
 
 
+TAKEN_OVER = {
+    "app = FastAPI(lifespan=lifespan)\n": """app = FastAPI(lifespan=lifespan)
+
+
+@app.post("/take-over")
+async def take_over() -> list[str]:
+    pending = await DBOS.list_workflows_async(status="PENDING")
+    for workflow in pending:
+        await DBOS.resume_workflow_async(workflow.workflow_id)
+    return [workflow.workflow_id for workflow in pending]
+"""
+}
+
+
+@pytest.mark.slow
+def test_what_stays_pending_can_be_listed_and_resumed(dbos: Start, tmp_path: Path):
+    """DBOS looks for what was interrupted once, when a process starts, under its own id and version. What stays `PENDING` after that is found with `DBOS.list_workflows(status="PENDING")`, and `DBOS.resume_workflow(…)` has it go on in any process."""
+    begin_and_be_killed(dbos)
+    env = {"DATABASE": str(tmp_path / "db"), "EXECUTOR": "2"}
+    with serve("changed:app", env=changed(env, tmp_path, WORKFLOWS, TAKEN_OVER)) as app:
+        leaves_what_was_killed(app)
+        assert client.post(f"{app.url}/take-over").json() == ["order-7"]
+        app.wait_for("send_receipt: order 7 done")
+
+
 @pytest.mark.slow
 def test_two_processes_with_the_same_executor_id_run_a_job_twice(dbos: Start):
     """A second process with the same id, as with `--workers 2` or in a rolling deploy, takes the running job of the first one for its own and puts it back into the queue. One of the two starts it again while it runs."""

@@ -348,13 +348,29 @@ def test_a_postgresql_that_does_not_answer_is_not_waited_for(database: str):
             assert place(server, 2).status_code == 202
 
 
+def test_a_worker_whose_network_is_cut_takes_nothing_and_does_not_end(database: str):
+    """The network of a worker is cut, and no connection ends: the worker takes no job, says nothing, and does not end. Another worker takes the job."""
+    with proxy(running("postgresql").port) as between:
+        through = at_port(database, between.port)
+        with serve(APP, env={"DATABASE": database}) as app, a_worker(through) as cut:
+            place(app, 1)
+            cut.wait_for("order 1 done")
+            between.forget()
+            place(app, 2)
+            with a_worker(database) as another:
+                another.wait_for("order 2 done")
+            assert "order 2" not in cut.transcript()
+            assert cut.process.poll() is None
+
+
 def test_the_worker_ends_when_postgresql_goes_away(database: str):
-    """When PostgreSQL is killed the worker ends, and does not come back by itself."""
+    """When PostgreSQL is killed the worker ends, `couldn't get a connection after 3.00 sec`, and does not come back by itself. The three seconds are the `timeout` of the example's connector."""
     postgresql = running("postgresql")
     with a_worker(database) as worker:
         worker.expect("ConnectorException|Side task listener failed")
         postgresql.kill()
         worker.wait(30)
+        assert "get a connection after 3.00 sec" in worker.transcript()
     postgresql.start()
 
 
