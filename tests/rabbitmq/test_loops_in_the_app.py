@@ -255,7 +255,7 @@ LATER = {
 def test_a_dead_connection_is_given_up_and_the_next_one_is_used(
     cut: str, changes: dict[str, str], heartbeat: str, rabbitmq: Service, tmp_path: Path
 ):
-    """The consumer's connection stays open, and nothing comes through it any more. With `?heartbeat=1` in the address it is given up after three missing heartbeats, and the next one gets the messages; at its beginning the limit around it is enough. By default there is one heartbeat a minute."""
+    """The consumer's connection stays open, and nothing comes through it any more. With `?heartbeat=1` in the address it is given up after three missing heartbeats, and the next one gets the messages. While it begins, the limit around that gives it up too. By default there is one heartbeat a minute."""
     with proxy(rabbitmq.port) as network:
         url = rabbitmq_url(rabbitmq, network.port) + heartbeat
         env = changed({"RABBITMQ": url}, tmp_path, CONSUMER, changes)
