@@ -158,7 +158,7 @@ def first_process(init: bool) -> Iterator[Server]:
 def test_what_a_program_leaves_is_defunct_if_the_server_is_the_first_process(
     init: bool,
 ):
-    """uvicorn gets what has lost its parent, as process 1 of a container does. The shell is killed; what it has started ends later, and stays in the list as `<defunct>`: uvicorn waits only for what it has started itself. Behind an init that waits for every child nothing stays."""
+    """Process 1 of a container gets what has lost its parent, here uvicorn does. The shell is killed; what it has started ends later, and stays as `<defunct>`: uvicorn waits only for its own. Behind an init nothing stays."""
     with first_process(init) as server:
         client.post(f"{server.url}/run")
         with started(server, 2 + init) as found:
@@ -263,7 +263,7 @@ def test_each_cell_of_the_table(row: str, column: str, text: str):
     """Each cell of the table: a server of its own, the thread at work, the signal sent, and what was printed until the process had ended."""
     options = ("--timeout-graceful-shutdown", "1") if row == LIMITED else ()
     with serve(OWN_THREADS, *options) as server:
-        server.expect("CancelledError")  # of uvicorn, after a second Ctrl-C
+        server.expect("CancelledError")
         seconds = 2 if text == "done" else 30  # not by a hair
         client.post(f"{server.url}/{COLUMNS[column]}/{seconds}")
         server.wait_for("work: started")
@@ -271,7 +271,7 @@ def test_each_cell_of_the_table(row: str, column: str, text: str):
         said = [line.text for line in server.lines]
     found = "done" if "work: done" in said else "lost"
     assert "work: ended" in said or found == "lost"
-    assert found == text, f"docs/processes-and-programs.md: {row}, {column} is {found}"
+    assert found == text, f"{row}, {column} is {found}"
 
 
 OWN_PROCESS = "examples.processes_and_programs.own_process:app"
