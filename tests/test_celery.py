@@ -40,10 +40,8 @@ def keys_of_results() -> Counter[str]:
     found: Counter[str] = Counter()
     for key in redis_cli("--scan").split():
         if not key.startswith(("_kombu", "unacked")) and key != "celery":
-            ends = int(redis_cli("ttl", key)) > 0
-            found[
-                f"{redis_cli('type', key).strip()} {'ends' if ends else 'stays'}"
-            ] += 1
+            end = "ends" if int(redis_cli("ttl", key)) > 0 else "stays"
+            found[f"{redis_cli('type', key).strip()} {end}"] += 1
     return found
 
 
@@ -113,18 +111,18 @@ BY_RPC = {"RESULTS": "rpc://"}
 
 
 @pytest.mark.parametrize(
-    ("how", "kinds"),
-    [({}, {"string ends": 3}), (BY_RPC, {"list stays": 1}), (IGNORED, {})],
+    ("more", "changes", "kinds"),
+    [({}, {}, {"string ends": 3}), (BY_RPC, {}, {"list stays": 1}), ({}, IGNORED, {})],
 )
 def test_results_end_after_a_day_in_redis_and_never_in_rpc(
-    how: dict[str, str],
+    more: dict[str, str],
+    changes: dict[str, str],
     kinds: dict[str, int],
     settings: dict[str, str],
     tmp_path: Path,
 ):
     """Three jobs, whose results nobody reads. In Redis each has a key `celery-task-meta-…` that ends after a day (`result_expires`). With `rpc://` on Redis they lie in a list that has a UUID for its name, and never ends: one for each thread that sends. With `ignore_result=True` there are none."""
-    changes = how if how is IGNORED else {}
-    env = changed(settings | how, tmp_path, APP, changes)
+    env = changed(settings | more, tmp_path, APP, changes)
     before = keys_of_results()
     with serve("changed:app", env=env) as app, a_worker(env, "changed:app") as worker:
         for number in (1, 2, 3):

@@ -396,7 +396,7 @@ def test_worker_concurrency_is_of_each_process_and_global_concurrency_of_all(
     limit: str, at_once: bool, tmp_path: Path
 ):
     """`worker_concurrency=1` is one workflow at a time in each process: two processes run two. `global_concurrency=1` is one in all of them."""
-    changes = {"worker_concurrency=10": limit, "8 if": "2 if"}
+    changes = {"worker_concurrency=10": limit, "8 if": f"{8 if at_once else 1} if"}
     skip_without(needs_of(WORKFLOWS))
     shared = {"DATABASE": str(tmp_path / "workflows.db")}
     env = changed(shared, tmp_path, WORKFLOWS, changes)

@@ -238,14 +238,13 @@ def test_the_port_is_closed_while_tasks_still_run():
 def test_a_stop_closes_kept_connections_that_are_idle():
     """A connection that a proxy keeps is closed by the signal if it is idle, though a task still runs. A request that is sent on it at that moment has no answer."""
     with serve(TARGET) as server, new_client() as kept:
-        kept.post(f"{server.url}/def/2")
+        kept.post(f"{server.url}/def/30")
         stream = kept.get(f"{server.url}/openapi.json").extensions["network_stream"]
         connection = stream.get_extra_info("socket")
         connection.settimeout(30)
         server.process.send_signal(SIGTERM)
         assert connection.recv(1) == b""
         assert "work: done" not in server.transcript()
-        server.stop()
 
 
 def test_reload_waits_for_the_task_and_nobody_answers_meanwhile(tmp_path: Path):
