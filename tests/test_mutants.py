@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import psutil
@@ -12,8 +13,15 @@ from cosmic_ray.mutating import mutate_code
 from runner.process import ROOT, kill_tree
 from tests.orders import ask_until
 from workshop import mutants
-from workshop.copying import copied
-from workshop.mutants import Trial, equivalents_of, mutants_of, unmatched
+from workshop.mutants import (
+    Copy,
+    Trial,
+    Unsound,
+    equivalents_of,
+    mutants_of,
+    mutants_of_its_own,
+    unmatched,
+)
 from workshop.operators import OPERATORS
 from workshop.pages import PAGES, claims_of
 
@@ -37,7 +45,7 @@ FIRST_TASK = ROOT / "examples/background_tasks/first_task.py"
         ("FunctionColourExchanged", "async def f():\n    a()\n", "def f():\n    a()\n"),
         ("SignalExchanged", "os.kill(1, signal.SIGTERM)\n", "os.kill(1, signal.SIGINT)\n"),
         ("ExceptionExchanged", "raise ValueError('no')\n", "raise LookupError('no')\n"),
-        ("ExceptionExchanged", "with suppress(OSError):\n    a()\n", "with suppress(ZeroDivisionError):\n    a()\n"),
+        ("ExceptionExchanged", "with suppress(OSError):\n    a()\n", "with suppress(FloatingPointError):\n    a()\n"),
         ("ClauseDropped", "q = 'select a from b order by c limit 1'\n", "q = 'select a from b limit 1'\n"),
     ],
 )  # fmt: skip
@@ -52,7 +60,9 @@ def test_an_operator_changes_one_thing(operator: str, code: str, changed: str):
         ("StatementDropped", "class State(TypedDict):\n    pool: Pool\n"),
         ("StatementDropped", '"""What to watch."""\nimport os\n'),
         ("NumberChanged", "await asyncio.sleep(1)\nf(timeout=30)\nstop.wait(1 if a else 2)\n"),
+        ("NumberChanged", "a: Annotated[str, Field(min_length=1, max_length=80)]\n"),
         ("FunctionColourExchanged", "@app.post('/')\nasync def f():\n    a()\n"),
+        ("RemoveDecorator", "@asynccontextmanager\nasync def lifespan(app):\n    yield\n"),
     ],
 )  # fmt: skip
 def test_what_no_claim_can_notice_is_left_as_it_is(operator: str, code: str):
@@ -68,20 +78,39 @@ def test_mutants_compile_differ_and_are_no_mere_flush(tmp_path: Path):
     assert not any("flush=False" in code or "g())" in code for code in codes)
 
 
+def test_of_a_change_only_what_is_different_is_tried():
+    changed = ROOT / "examples/arq/takes_ctrl_c.py"
+    original = ROOT / "examples/arq/worker_in_the_app.py"
+    tried = mutants_of_its_own(changed, "arq")
+    assert tried
+    assert all("redis_pool=" in mutant.line for mutant in tried)
+    assert mutants_of_its_own(original, "arq") == mutants_of(original)
+
+
 @pytest.mark.slow
 def test_a_mutant_is_killed_in_a_copy_by_the_quickest_check_that_knows_it(
     tmp_path: Path,
 ):
     source = FIRST_TASK.read_text()
-    trial = Trial("background-tasks", [copied(tmp_path / "copy", installed=True)])
+    trial = Trial("background-tasks")
     trial.files = trial.files[:1]
-    checks, timeout = trial.checks_of(FIRST_TASK)
-    assert checks
-    assert timeout > mutants.MORE
-    [removed] = [m for m in mutants_of(FIRST_TASK) if "@app.post" in m.line][-1:]
-    verdict = trial.try_out(removed, checks, timeout)
-    assert (verdict.outcome, verdict.by) == ("killed", checks[0])
+    with closing(Copy(tmp_path)) as copy:
+        checks, timeout = trial.checks_of(FIRST_TASK, copy)
+        assert checks
+        assert timeout > mutants.MORE
+        [removed] = [m for m in mutants_of(FIRST_TASK) if "@app.post" in m.line][-1:]
+        verdict = trial.try_out(removed, checks, timeout, copy)
+        assert (verdict.outcome, verdict.by) == ("killed", checks[0])
+        assert trial.try_out(removed, checks, 0, copy).outcome == "timed out"
     assert FIRST_TASK.read_text() == source
+
+
+@pytest.mark.slow
+def test_an_example_without_a_check_is_told(tmp_path: Path):
+    trial = Trial("background-tasks")
+    trial.files = [str(Path(__file__).relative_to(ROOT))]
+    with closing(Copy(tmp_path)) as copy, pytest.raises(Unsound, match="no check"):
+        trial.checks_of(FIRST_TASK, copy)
 
 
 @pytest.mark.slow

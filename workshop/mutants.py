@@ -2,9 +2,11 @@
 
 A mutant is one change by one operator of `workshop.operators`. Each is made in a copy of the
 project and tried against the checks of its page: its claims, its session, a copy of the
-example, its bounds, its recordings; of these against those that fail when the example cannot be imported,
-the quickest first, until one fails. What was found is kept in ``.cache/mutants.sqlite``. It is
-tried again when the example has changed; what survived, also when the page's checks have.
+example, its bounds, its recordings; of these against those that fail when the example
+cannot be imported, the quickest first, until one fails. They run in a process of
+`tests.warm`, since most of what a test takes is its beginning. What was found is kept in
+``.cache/mutants.sqlite``. It is tried again when the example has changed; what survived,
+also when the page's checks have.
 
 A mutant that no check can notice is named in a file beside the claims of its page, such as
 ``tests/test_heavy_work.toml``::
@@ -19,9 +21,9 @@ import argparse
 import ast
 import difflib
 import hashlib
+import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -34,11 +36,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
+from threading import Lock
 from typing import Any
 
 from cosmic_ray.ast import ast_nodes, get_ast
 from cosmic_ray.mutating import mutate_code
-from cosmic_ray.testing import run_tests
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import (
     MutationSpec,
@@ -54,8 +56,10 @@ from workshop.operators import OPERATORS
 from workshop.pages import DOCS, EXAMPLES, PAGES, claims_of, examples_of, page_of
 
 FOUND = ROOT / ".cache/mutants.sqlite"
-JOBS = 2
-"""Mutants that are tried at the same time, each in a copy of its own."""
+JOBS = 6 * len(os.sched_getaffinity(0))
+"""Examples that are tried at the same time, each in a copy of its own: most tests wait."""
+_ONE_AT_A_TIME = Lock()
+"""Who writes down what was found, or prints it."""
 FACTOR, MORE = 3, 20.0
 """How many times what the checks take without a change, and seconds more, they may take."""
 _IDLE = re.compile(r", flush=(True|False)")
@@ -123,6 +127,22 @@ def mutants_of(file: Path) -> list[Mutant]:
     return sorted(found, key=lambda mutant: mutant.position)
 
 
+def mutants_of_its_own(file: Path, page: str) -> list[Mutant]:
+    """Without those of lines that it shares with an example whose change it is.
+
+    A page shows such a one by what is different; what is the same is tried in the other.
+    """
+    name = file.relative_to(EXAMPLES).as_posix()
+    text = (DOCS / f"{page}.md").read_text()
+    others = re.findall(rf"^```change\n(\S+) → {re.escape(name)}$", text, re.MULTILINE)
+    shared = {
+        line.strip()
+        for other in others
+        for line in (EXAMPLES / other).read_text().splitlines()
+    }
+    return [mutant for mutant in mutants_of(file) if mutant.line not in shared]
+
+
 def _meaning(source: str) -> str:
     """The same for what Python reads as the same; nothing for what it does not compile."""
     try:
@@ -181,14 +201,86 @@ def unmatched(page: str) -> list[str]:
     ]
 
 
-class Trial:
-    """The checks of one page, and copies of the project to change an example in."""
+class _Warm:
+    """A process of `tests.warm`, which runs the tests of one page in one copy."""
 
-    def __init__(self, page: str, copies: Sequence[Path]) -> None:
+    def __init__(self, folder: Path, page: str, made: Path) -> None:
+        self.page = page
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.warm", page],
+            cwd=folder,
+            env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(made)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, arguments: Sequence[str], timeout: float) -> tuple[int | None, str]:
+        """The exit code, None if it took too long, and what was printed."""
+        assert self._process.stdin
+        assert self._process.stdout
+        order = json.dumps({"arguments": arguments, "timeout": timeout})
+        print(order, file=self._process.stdin, flush=True)
+        answer = json.loads(self._process.stdout.readline())
+        return answer["code"], answer["told"]
+
+    def end(self) -> None:
+        """End it, and what it has started."""
+        self._process.communicate()
+
+
+class Copy:
+    """A copy of the project to change examples in."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = copied(folder / "copy", installed=True)
+        self._tests, self._made = folder / "tests", folder / "made"
+        self._made.mkdir()
+        self._warm: _Warm | None = None
+
+    def run(
+        self,
+        page: str,
+        file: Path,
+        code: str,
+        tests: Sequence[str],
+        *options: str,
+        timeout: float = 1200,
+    ) -> tuple[int | None, str]:
+        """What pytest says of the tests of a page while the file has that code."""
+        if not self._warm or self._warm.page != page:
+            self.close()
+            self._warm = _Warm(self.folder, page, self._made)
+        changed = self.folder / file.relative_to(ROOT)
+        changed.write_text(code)
+        arguments = [
+            "-q",
+            "-n0",
+            "-rfE",
+            "--tb=line",
+            "-pno:cacheprovider",
+            "--assert=plain",
+        ]
+        arguments += ["--show-capture=no", "-m", "queues or not queues"]
+        arguments += [f"--basetemp={self._tests}", "--page", page, *options, *tests]
+        try:
+            return self._warm.run(arguments, timeout)
+        finally:
+            changed.write_text(file.read_text())
+
+    def close(self) -> None:
+        """End what runs in it."""
+        if self._warm:
+            self._warm.end()
+            self._warm = None
+
+
+class Trial:
+    """The checks of one page, tried in a copy of the project."""
+
+    def __init__(self, page: str) -> None:
         self._page = page
-        self._copies: Queue[Path] = Queue()
-        for copy in copies:
-            self._copies.put(copy)
         claims = claims_of(page)
         assert claims is not None, page
         files = [claims, DOCS / f"{page}.md"]
@@ -201,67 +293,48 @@ class Trial:
         self.state = _hash(*(file.read_text() for file in files[:2]))
         """Another when the page's own checks are."""
 
-    def checks_of(self, file: Path) -> tuple[list[str], float]:
+    def checks_of(self, file: Path, copy: Copy) -> tuple[list[str], float]:
         """Those that concern an example, the quickest first, and what they may take.
 
-        Raises `SystemExit` with pytest's words if they fail without any change.
+        Raises `Unsound` with pytest's words if there are none, or if they fail without any
+        change.
         """
         lines = file.read_text().splitlines(keepends=True)
         docstring = ast.parse(file.read_text()).body[0].end_lineno
         broken = "".join([*lines[:docstring], "raise SystemExit\n", *lines[docstring:]])
-        told = self._run(file, broken, self.files, f"-n{JOBS}")[1]
+        told = copy.run(self._page, file, broken, self.files)[1]
         chosen = _tests(told, "FAILED|ERROR")
+        if not chosen:
+            raise Unsound(f"{file}: no check notices that it cannot be run:\n{told}")
         start = time.monotonic()
-        outcome, told = self._run(
-            file, file.read_text(), chosen, "-n0", "--durations=0"
+        code, told = copy.run(
+            self._page, file, file.read_text(), chosen, "--durations=0"
         )
         took = time.monotonic() - start
-        if outcome != TestOutcome.SURVIVED and chosen:
-            sys.exit(f"{file}: its checks fail without any change:\n{told}")
+        if code:
+            raise Unsound(f"{file}: its checks fail without any change:\n{told}")
         seconds: dict[str, float] = defaultdict(float)
         for spent, test in re.findall(r"^([\d.]+)s \w+ +(.*?)$", told, re.MULTILINE):
             seconds[_whole(test)] += float(spent)
         return sorted(chosen, key=lambda test: seconds[test]), FACTOR * took + MORE
 
-    def try_out(self, mutant: Mutant, checks: Sequence[str], timeout: float) -> Verdict:
+    def try_out(
+        self, mutant: Mutant, checks: Sequence[str], timeout: float, copy: Copy
+    ) -> Verdict:
         """Run the checks with that change, until one fails."""
-        if not checks:
-            return Verdict("survived")
-        outcome, told = self._run(
-            mutant.file, mutant.code, checks, "-n0", "-x", timeout=timeout
+        code, told = copy.run(
+            self._page, mutant.file, mutant.code, checks, "-x", timeout=timeout
         )
-        if outcome == TestOutcome.SURVIVED:
-            return Verdict("survived")
-        if told == "timeout":
+        if code is None:
             return Verdict("timed out")
+        if not code:
+            return Verdict("survived")
         failed = re.findall(r"^(?:FAILED|ERROR) (\S+)", told, re.MULTILINE)
         return Verdict("killed", failed[0] if failed else told.strip()[-200:])
 
-    def _run(
-        self,
-        file: Path,
-        code: str,
-        tests: Sequence[str],
-        *options: str,
-        timeout: float = 1200,
-    ) -> tuple[TestOutcome, str]:
-        copy = self._copies.get()
-        try:
-            changed = copy / file.relative_to(ROOT)
-            changed.write_text(code)
-            for compiled in changed.parent.glob(f"__pycache__/{file.stem}.*"):
-                compiled.unlink()  # a change within a second may have the same size
-            command = [sys.executable, "-m", "pytest", "-q", "-rfE", "--tb=line"]
-            command += ["-p", "no:cacheprovider", "--show-capture=no", *options]
-            command += ["-m", "queues or not queues", f"--basetemp={copy.parent}/tests"]
-            there = f"cd {copy} && exec {shlex.join([*command, '--page', self._page, *tests])}"
-            outcome: tuple[TestOutcome, str] = run_tests(
-                shlex.join(["sh", "-c", there]), timeout
-            )
-            changed.write_text(file.read_text())
-            return outcome
-        finally:
-            self._copies.put(copy)
+
+class Unsound(Exception):
+    """The checks of an example fail though nothing has been changed."""
 
 
 def _tests(told: str, outcomes: str) -> list[str]:
@@ -323,63 +396,73 @@ def run(files: Sequence[Path]) -> bool:
 
     Ended by Ctrl+C or SIGTERM, it leaves neither a copy nor a process behind.
     """
-    pages: dict[str, list[Path]] = defaultdict(list)
-    for file in files:
-        pages[page_of(file.relative_to(EXAMPLES).with_suffix("").as_posix())].append(
-            file
-        )
+    pages = {file: _page_of_file(file) for file in files}
     survived = False
+    for page in dict.fromkeys(pages.values()):
+        wrong = unmatched(page)
+        print(*wrong, sep="\n", end="\n" if wrong else "")
+        survived |= bool(wrong)
     FOUND.parent.mkdir(exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as folder,
         use_db(FOUND) as database,
         ThreadPoolExecutor(JOBS) as threads,
     ):
+        os.chmod(folder, 0o755)  # PostgreSQL's user is another one
+        copies = Queue[Copy]()
         try:
-            copies = [
-                copied(Path(folder, str(n), "copy"), installed=True)
-                for n in range(JOBS)
-            ]
-            for page, examples in pages.items():
-                wrong = unmatched(page)
-                print(*wrong, sep="\n", end="\n" if wrong else "")
-                survived |= bool(wrong)
-                trial = Trial(page, copies)
-                for file in examples:
-                    survived |= _run_example(file, page, trial, database, threads)
+            for number in range(min(JOBS, len(files))):
+                copies.put(Copy(Path(folder, str(number))))
+            survived |= any(
+                [
+                    *threads.map(
+                        lambda f: _run_example(f, pages[f], copies, database), files
+                    )
+                ]
+            )
         except KeyboardInterrupt:
             threads.shutdown(wait=False, cancel_futures=True)
             kill_tree(os.getpid(), children_only=True)
             raise
+        while not copies.empty():
+            copies.get().close()
     return survived
 
 
-def _run_example(
-    file: Path, page: str, trial: Trial, database: WorkDB, threads: ThreadPoolExecutor
-) -> bool:
+def _page_of_file(file: Path) -> str:
+    return page_of(file.relative_to(EXAMPLES).with_suffix("").as_posix())
+
+
+def _run_example(file: Path, page: str, copies: Queue[Copy], database: WorkDB) -> bool:
     reasons = equivalents_of(page)
+    every = mutants_of_its_own(file, page)
     mutants = [
         mutant
-        for mutant in mutants_of(file)
+        for mutant in every
         if (file.stem, mutant.line, mutant.becomes) not in reasons
     ]
-    known = dict(kept(database, {page: trial.state}))
+    trial = Trial(page)
+    with _ONE_AT_A_TIME:
+        known = dict(kept(database, {page: trial.state}))
     left = [mutant for mutant in mutants if mutant.id not in known]
     name = file.relative_to(ROOT)
-    if left:
-        checks, timeout = trial.checks_of(file)
-        print(f"{name}: {len(left)} of {len(mutants)} mutants, {len(checks)} checks")
-        verdicts = threads.map(
-            lambda mutant: trial.try_out(mutant, checks, timeout), left
-        )
-        for number, (mutant, verdict) in enumerate(zip(left, verdicts, strict=True), 1):
-            keep(database, mutant, verdict, trial.state)
-            known[mutant.id] = verdict
-            print(f"{number:4} {verdict.outcome:9} {mutant} {verdict.by}", flush=True)
-    _report(
-        name, {mutant: known[mutant.id] for mutant in mutants}, len(mutants_of(file))
-    )
-    return any(known[mutant.id].outcome == "survived" for mutant in mutants)
+    copy = copies.get()
+    try:
+        checks, timeout = trial.checks_of(file, copy) if left else ([], 0)
+        for mutant in left:
+            known[mutant.id] = verdict = trial.try_out(mutant, checks, timeout, copy)
+            with _ONE_AT_A_TIME:
+                keep(database, mutant, verdict, trial.state)
+                print(f"{verdict.outcome:9} {mutant} {verdict.by}", flush=True)
+    except Unsound as wrong:
+        print(wrong, flush=True)
+        return True
+    finally:
+        copies.put(copy)
+    with _ONE_AT_A_TIME:
+        verdicts = {mutant: known[mutant.id] for mutant in mutants}
+        _report(name, verdicts, len(every))
+    return any(verdict.outcome == "survived" for verdict in verdicts.values())
 
 
 def _report(name: Path, verdicts: dict[Mutant, Verdict], all_of_them: int) -> None:

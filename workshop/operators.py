@@ -202,13 +202,16 @@ class StatusChanged(Replaced):
 
 
 class NumberChanged(Replaced):
-    """By one; not how long something may take, of which no claim says how long."""
+    """By one; not how long something may take, and not where what is sent is bounded.
+
+    Of these no claim says how long and where; whether there is a bound, one does.
+    """
 
     @staticmethod
     def texts(node: NodeOrLeaf) -> Iterator[str]:
         if not isinstance(node, Number) or any(StatusChanged.texts(node)):
             return
-        if not any(map(_says_how_long, _around(node))) and "_" not in node.value:
+        if not any(map(_is_a_choice, _around(node))) and "_" not in node.value:
             yield str(ast.literal_eval(node.value) + 1)
 
 
@@ -220,18 +223,20 @@ def _around(node: NodeOrLeaf) -> Iterator[NodeOrLeaf]:
         above = above.parent
 
 
-def _says_how_long(node: NodeOrLeaf) -> bool:
-    """Whether it is the call of a function that waits, or an argument or item for one."""
+def _is_a_choice(node: NodeOrLeaf) -> bool:
+    """Whether it is the call of what waits or bounds, or an argument or item for one."""
     code = _bare(node)
     if node.type == "trailer" and code.startswith("("):
         before = node.get_previous_leaf()
-        return before is not None and bool(_WAITS.search(_bare(before)))
+        return before is not None and bool(_CHOOSES.search(_bare(before)))
     return node.type in ("argument", "dictorsetmaker") and bool(
         re.match(r"\W?\w*(timeout|interval)", code)
     )
 
 
-_WAITS = re.compile(r"^(sleep|wait|wait_for|join|timeout|busy)$")
+_CHOOSES = re.compile(
+    r"^(sleep|wait|wait_for|join|timeout|busy|Field|Path|Query|Header|Form)$"
+)
 
 
 class FunctionColourExchanged(Replaced):
@@ -282,7 +287,7 @@ class ExceptionExchanged(Replaced):
         elif (around is not None and around.type == "except_clause") or _bare(
             _called(node)
         ) == "suppress":
-            yield "ZeroDivisionError"
+            yield "FloatingPointError"
 
 
 class ClauseDropped(Replaced):
@@ -320,8 +325,22 @@ OURS: tuple[type[Replaced], ...] = (
 )
 
 _core = OperatorProvider()
+
+
+class RemoveDecorator(_core["RemoveDecorator"]):  # type: ignore[misc, valid-type] # as above
+    """Not that of a lifespan: FastAPI does the same to a function without it."""
+
+    def mutation_positions(self, node: NodeOrLeaf) -> Iterator[Position]:
+        """As cosmic-ray has them, without those."""
+        if "asynccontextmanager" not in _bare(node) or "lifespan" not in _bare(
+            node.parent or node
+        ):
+            yield from super().mutation_positions(node)
+
+
 OPERATORS: dict[str, Operator] = {
     **{name: _core[name]() for name in _OF_COSMIC_RAY},
+    "RemoveDecorator": RemoveDecorator(),
     **{operator.__name__: operator() for operator in OURS},
 }
 """All that are tried, by name."""
