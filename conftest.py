@@ -34,8 +34,8 @@ def pytest_collection_modifyitems(config, items):
     What waits for a minute starts first, or all others wait for it at the end. After it
     come tests that compute and tests that wait, mixed, or the processor would be too
     little for some and idle for others: in an order that looks like none and is always
-    the same. Of one page's checks those come last that wait for the built site, but for one
-    group, which has it built meanwhile.
+    the same. Of one page's checks those come in the middle that wait for the built site:
+    one group has it built meanwhile, and the others are not waited for at the end.
     """
     for item in items:
         if item.path.suffix == ".md" or "site" in item.fixturenames:
@@ -48,7 +48,7 @@ def pytest_collection_modifyitems(config, items):
         builds = one_page and scope.endswith("/site")
         waits = one_page and "site" in item.fixturenames
         first = builds or item.get_closest_marker("long")
-        return not first, waits, crc32(scope.encode())
+        return not first, 2**31 if waits else crc32(scope.encode())
 
     if hasattr(config, "workerinput"):  # and not where a test of a worker starts pytest
         items.sort(key=place)

@@ -5,8 +5,9 @@ import time
 import schemathesis
 from hypothesis import HealthCheck, given, settings, strategies
 
-Answer = tuple[str, int, tuple[str, ...]]
-"""The path as in the schema, the status, and the statuses that the schema declares."""
+Answer = tuple[str, int, tuple[str, ...], bool]
+"""The path as in the schema, the status, the statuses that the schema declares, and whether
+it says of what type its body is, if it has one."""
 
 
 _ENOUGH = 2.0
@@ -14,13 +15,22 @@ _ENOUGH = 2.0
 
 
 def faults(url: str) -> list[Answer]:
-    """Try every operation of the app at that address; each 5xx that it does not declare."""
+    """Try every operation of the app at that address; what is wrong.
+
+    That is a 5xx that the schema does not declare, and a body without a type, of which a
+    browser guesses whether it is a page or a file.
+    """
     schema = schemathesis.openapi.from_url(f"{url}/openapi.json")
     answers: list[Answer] = []
     for result in schema.get_all_operations():
         _try(result.ok(), url, answers)
-    assert {path for path, _, _ in answers} == set(schema.raw_schema["paths"])
-    return [a for a in answers if a[1] >= 500 and str(a[1]) not in a[2]]
+    assert {path for path, *_ in answers} == set(schema.raw_schema["paths"])
+    return [
+        answer
+        for answer in answers
+        for _, status, declared, typed in [answer]
+        if not typed or (status >= 500 and str(status) not in declared)
+    ]
 
 
 def _try(operation, url: str, answers: list[Answer]) -> None:
@@ -34,7 +44,8 @@ def _try(operation, url: str, answers: list[Answer]) -> None:
             return
         answer = case.call(base_url=url)
         declared = tuple(case.operation.definition.raw["responses"])
-        answers.append((case.path, answer.status_code, declared))
+        typed = not answer.content or "content-type" in answer.headers
+        answers.append((case.path, answer.status_code, declared, typed))
 
     call()
 

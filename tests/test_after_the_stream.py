@@ -234,7 +234,7 @@ AWAITS_NOTHING = {
 }
 RETURNED = {
     "range(1_000)": "range(40)",
-    '@app.get("/export", response_class=StreamingResponse)\n': "",
+    '@app.get("/export", response_class=TextStream)\n': "",
     '@app.get("/collect")': """@app.get("/export")
 async def export_rows() -> StreamingResponse:
     return StreamingResponse(export())

@@ -1,7 +1,6 @@
 """The statements of docs/celery.md."""
 
 import re
-import shlex
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,10 +17,9 @@ from bench.trial import kill, trial
 from bench.ways import WAYS
 from runner import Server, client, serve
 from runner.needs import NEEDS, start_worker
-from runner.process import PYTHON
 from runner.proxy import Proxy, proxy
 from runner.services import Service
-from tests.copying import changed, save_until, with_changes
+from tests.copying import changed
 from tests.orders import answers_without, ask_until, place, state
 from tests.services import rabbitmq_url, redis_cli, settings_of
 
@@ -335,64 +333,6 @@ def test_a_chord_needs_a_result_backend(settings: dict[str, str], tmp_path: Path
         assert client.post(f"{app.url}/albums/3").status_code == 500
         app.wait_for("NotImplementedError: Starting chords requires a result backend")
     assert redis_cli("llen", "celery") == "0\n"
-
-
-def developed(queue: str, folder: Path) -> dict[str, str]:
-    """A copy of the queue's example, `changed.py`, in a folder of its own; the settings for it."""
-    target = f"examples.{queue}.receipts:app"
-    return changed(settings_of(target, folder), folder, target, {})
-
-
-def edit(folder: Path) -> Path:
-    """Have the job say `sent` where it said `done`; the changed file."""
-    file = folder / "changed.py"
-    file.write_text(with_changes(file.read_text(), {"} done": "} sent"}))
-    return file
-
-
-@pytest.mark.parametrize("queue", ["celery", "arq"])
-def test_watchfiles_restarts_a_worker_when_the_code_changes(queue: str, tmp_path: Path):
-    """`watchfiles 'celery --app main.queue worker' .`, and the same with arq's command: a file is saved, the worker is started again, and the next job runs the new code."""
-    env = developed(queue, tmp_path)
-    command = shlex.join((*PYTHON, *NEEDS[queue].worker))
-    needs = replace(NEEDS[queue], worker=("watchfiles", command, str(tmp_path)))
-    with (
-        serve("changed:app", env=env) as app,
-        start_worker(needs, "changed", env) as worker,
-    ):
-        place(app, 1)
-        worker.wait_for("order 1 done")
-        save_until(worker, "Warm shutdown|shutdown on SIGINT", edit(tmp_path))
-        place(app, 2)
-        worker.wait_for("order 2 sent")
-
-
-def test_arq_with_watch_starts_again_with_the_old_code(tmp_path: Path):
-    """`arq --watch .` prints `files changed, reloading arq worker...`, and the next job runs the old code: the module is not imported again."""
-    env = developed("arq", tmp_path)
-    with (
-        serve("changed:app", env=env) as app,
-        start_worker(NEEDS["arq"], "changed", env, "--watch", str(tmp_path)) as worker,
-    ):
-        save_until(worker, "files changed, reloading arq worker", edit(tmp_path))
-        worker.wait_for("Starting worker", nth=2)
-        place(app, 1)
-        worker.wait_for("order 1 (done|sent)")
-        assert "order 1 done" in worker.transcript()
-
-
-def test_rq_runs_the_new_code_without_a_restart(tmp_path: Path):
-    """An RQ worker imports the module in the process of each job: the next job runs the new code, and nothing is started again."""
-    env = developed("rq", tmp_path)
-    with (
-        serve("changed:app", env=env) as app,
-        start_worker(NEEDS["rq"], "changed", env) as worker,
-    ):
-        place(app, 1)
-        worker.wait_for("order 1 done")
-        edit(tmp_path)
-        place(app, 2)
-        worker.wait_for("order 2 sent")
 
 
 def classify(app: Server, *texts: str) -> None:

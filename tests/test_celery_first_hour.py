@@ -495,3 +495,13 @@ def test_each_pool_does_the_job(app: Server, settings: dict[str, str], pool: str
     post(app, "/orders/tea")
     with a_worker(settings, APP, "--pool", pool):
         becomes(app, 1, "SUCCESS")
+
+
+def test_so_does_prefork_without_a_fork(settings: dict[str, str], tmp_path: Path):
+    """So does `prefork` that forks nothing: `worker_pool_start_method = "spawn"`, since Celery 5.7."""
+    started = "queue.conf.task_track_started = True\n"
+    spawn = f'{started}queue.conf.worker_pool_start_method = "spawn"\n'
+    env = changed(settings, tmp_path, APP, {started: spawn})
+    with serve("changed:app", env=env) as app, a_worker(env, "changed:app"):
+        post(app, "/orders/tea")
+        becomes(app, 1, "SUCCESS")

@@ -327,34 +327,6 @@ def a_beat(
     return start((*command, *options), env=settings, ready="beat: Starting")
 
 
-def ping(env: dict[str, str]) -> int:
-    """How `celery inspect ping` ends, asked for the worker of that name."""
-    command = (*PYTHON, "celery", "--app", "changed.queue", "inspect", "ping")
-    options = ("--destination", "celery@probed", "--timeout", "5")
-    with start((*command, *options), env=env, ready=None) as asked:
-        asked.expect("No nodes replied")
-        return asked.wait()
-
-
-@pytest.mark.parametrize(("pool", "busy"), [("prefork", 0), ("solo", 69)])
-def test_a_worker_at_work_answers_a_probe_unless_its_pool_is_solo(
-    pool: str, busy: int, settings: dict[str, str], tmp_path: Path
-):
-    """`celery inspect ping` ends with 0 if the worker of that name answers, and it does while it works. With `--pool solo` a worker at work does not answer: exit code 69, as for one that is gone."""
-    env = changed(settings, tmp_path, APP, {"time.sleep(0.1)": "time.sleep(60)"})
-    options = ("--hostname", "celery@probed", "--pool", pool)
-    with (
-        serve("changed:app", env=env) as app,
-        a_worker(env, "changed:app", *options) as worker,
-    ):
-        assert ping(env) == 0
-        post(app, "/reports/2026")
-        worker.wait_for("build_report: 2026, page 1")
-        assert ping(env) == busy
-        worker.kill()
-        assert ping(env) == 69
-
-
 def test_a_row_that_is_due_is_sent_once(settings: dict[str, str], tmp_path: Path):
     """Two beats, by mistake, make twice as many jobs, and two processes look at once: each reminder is sent once, and none before it is due."""
     with (

@@ -482,7 +482,7 @@ CHAINS = """
 def test_side_by_side_single_steps_go_on_and_chains_of_steps_do_not(
     steps: str, mails: int, status: str, tmp_path: Path
 ):
-    """After a kill a workflow goes on behind an `asyncio.gather` of two steps. Two functions in a `gather`, each with several steps, come to these in another order than before the kill: `DBOSUnexpectedStepError`, and the workflow is `ERROR`."""
+    """After a kill a workflow goes on behind an `asyncio.gather` of two steps. The steps of two functions in a `gather`, each with several, come in another order than before the kill: `DBOSUnexpectedStepError`, and the workflow is `ERROR`. So run such functions one after another."""
     changes = {TWO_STEPS: steps, "else 0.05": "else 1", "(8 if": "(4 if"}
     env = changed({"DATABASE": str(tmp_path / "db")}, tmp_path, WORKFLOWS, changes)
     with serve("changed:app", env=env) as server:

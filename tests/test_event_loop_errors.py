@@ -3,13 +3,15 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from signal import SIGINT
 
+import anyio
 import httpx2
 import pytest
 from fastapi import FastAPI
+from fastapi.responses import StreamingResponse
 from fastapi.testclient import TestClient
 
 from runner import Server, client, serve
@@ -375,6 +377,37 @@ def test_a_task_group_is_left_in_the_task_that_entered_it():
             "RuntimeError: Attempted to exit cancel scope in a different task than it "
             "was entered in"
         )
+
+
+@pytest.mark.parametrize("left_in", ["the endpoint's generator", "its own"])
+def test_a_stream_is_another_task_than_its_endpoint(left_in: str):
+    """So are an endpoint and its stream: `StreamingResponse` runs the generator in a task of its own. What the endpoint has entered the generator cannot leave; let the generator enter it, around its `yield`s."""
+    app = FastAPI()
+
+    @app.get("/answer")
+    async def answer() -> StreamingResponse:
+        group = anyio.create_task_group()
+        if left_in != "its own":
+            await group.__aenter__()
+
+        async def words() -> AsyncIterator[str]:
+            if left_in == "its own":
+                await group.__aenter__()
+            yield "Tea is ready"
+            await group.__aexit__(None, None, None)
+
+        return StreamingResponse(words())
+
+    async def ask() -> str:
+        transport = httpx2.ASGITransport(app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://x") as one:
+            return (await one.get("/answer")).text
+
+    if left_in == "its own":
+        assert in_a_thread(ask()).result() == "Tea is ready"
+    else:
+        with pytest.raises(RuntimeError, match="exit cancel scope in a different task"):
+            in_a_thread(ask()).result()
 
 
 def test_one_task_enters_it_waits_and_leaves_it():

@@ -1,12 +1,15 @@
 """What holds for every example: complete, small, polite, and the same wherever it is copied."""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from runner import client, serve
 from runner.needs import needs_of
+from runner.process import ROOT
 from workshop.pages import EXAMPLES, target_of
 
 FILES = [
@@ -57,6 +60,86 @@ def test_an_example_is_a_small_file_with_a_line_that_says_what_to_watch(
     assert says.endswith(".")
     assert len(says.splitlines()) == 1
     assert not imported & {"examples", "runner", "tests", "theme"}
+
+
+def calls(tree: ast.AST) -> list[tuple[str, ast.Call]]:
+    """Each call in it, with the name of what is called."""
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [(ast.unparse(node.func), node) for node in found]
+
+
+def in_every_example(kind: type | tuple[type, ...]) -> Iterator[tuple[str, Any]]:
+    """Each node of that kind in an example, and where it is."""
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, kind):
+                yield f"{file.relative_to(ROOT)}:{getattr(node, 'lineno', 1)}", node
+
+
+@pytest.mark.every_page
+def test_a_setting_has_a_default():
+    """So that a copy runs without any; one that may be missing is compared, or has an `or`."""
+    may_be_missing = {
+        ast.unparse(within)
+        for _, node in in_every_example((ast.BoolOp, ast.Compare, ast.keyword))
+        if not isinstance(node, ast.keyword) or node.arg == "dsn"
+        for within in ast.walk(node)
+    }
+    without = [
+        where
+        for where, call in in_every_example(ast.Call)
+        if ast.unparse(call.func) == "os.environ.get"
+        and len(call.args) < 2
+        and ast.unparse(call) not in may_be_missing
+    ]
+    assert without == []
+
+
+@pytest.mark.every_page
+def test_what_is_bounded_at_one_end_is_at_the_other():
+    half = []
+    for where, call in in_every_example(ast.Call):
+        bounds = {argument.arg for argument in call.keywords}
+        if ast.unparse(call.func) in ("Path", "Query", "Field", "Header", "Form"):
+            of_text = "min_length" in bounds and "max_length" not in bounds
+            if of_text or bool(bounds & {"ge", "gt"}) != bool(bounds & {"le", "lt"}):
+                half.append(where)
+    assert half == []
+
+
+@pytest.mark.every_page
+def test_an_endpoint_declares_what_it_raises_and_says_why():
+    wrong = []
+    for where, function in in_every_example((ast.FunctionDef, ast.AsyncFunctionDef)):
+        raised = [call for name, call in calls(function) if name == "HTTPException"]
+        wrong += [where for call in raised if len([*call.args, *call.keywords]) < 2]
+        statuses = {ast.unparse(call.args[0]) for call in raised if call.args}
+        for decorator in map(ast.unparse, function.decorator_list):
+            declared = decorator.partition("responses=")[2]
+            missing = [s for s in statuses - {"422", "499"} if f"{s}:" not in declared]
+            if decorator.startswith("app.") and missing:
+                wrong.append(where)
+    assert wrong == []
+
+
+@pytest.mark.every_page
+def test_an_endpoint_that_waits_for_a_broker_is_def():
+    """Celery's, RQ's and Dramatiq's calls block: the page on Celery shows what becomes of one in `async def`."""
+    wrong = []
+    for where, function in in_every_example(ast.AsyncFunctionDef):
+        awaited = {
+            ast.unparse(node.value)
+            for node in ast.walk(function)
+            if isinstance(node, ast.Await)
+        }
+        wrong += [
+            where
+            for name, call in calls(function)
+            if name.endswith((".delay", ".apply_async", ".enqueue", ".send"))
+            and ast.unparse(call) not in awaited
+            and function.name != "wait_on_the_event_loop"
+        ]
+    assert wrong == []
 
 
 ORDERS = EXAMPLES / "background_tasks/with_arguments.py"

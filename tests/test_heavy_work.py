@@ -9,9 +9,12 @@ import sys
 import time
 import timeit
 import tracemalloc
+from contextlib import suppress
 from multiprocessing import active_children
+from pathlib import Path
 from statistics import median
 
+import httpx
 import psutil
 import pytest
 from fastapi.testclient import TestClient
@@ -19,8 +22,10 @@ from fastapi.testclient import TestClient
 from bench.latency import EXAMPLE, NAME
 from examples.heavy_work import robust_pool
 from recording.model import Latencies, Latency, load
-from runner import client, serve
+from runner import Server, client, serve
 from runner.process import ROOT, lives
+from tests.copying import changed
+from tests.orders import ask_until
 from tests.terminal import positions
 
 
@@ -120,6 +125,68 @@ def test_a_forked_process_keeps_the_port_of_a_killed_server(method: str, kept: b
             in_use = again.connect_ex(("127.0.0.1", port)) == 0
         assert lives(pid)
     assert in_use == kept
+
+
+OWN_PROCESS = "examples.processes_and_programs.own_process:app"
+FORKED = r"multi-threaded, use of fork\(\)"
+"""What Python 3.12 and newer warn of, where a thread runs."""
+
+
+def peers(server: Server) -> set[int]:
+    """The ports of those to whom the server has an open connection."""
+    process = psutil.Process(server.process.pid)
+    connections = getattr(process, "net_connections", None) or process.connections
+    return {one.raddr.port for one in connections("tcp4") if one.raddr}
+
+
+@pytest.mark.slow
+def test_a_forked_process_keeps_open_connections_that_the_server_closes():
+    """It holds every connection that was open when it began. One that uvicorn closes after `--timeout-keep-alive` stays open for the client: the request that it sends there next has no answer, and breaks off when the process ends."""
+    with (
+        serve(OWN_PROCESS, "--timeout-keep-alive", "1") as server,
+        socket.create_connection(("127.0.0.1", httpx.URL(server.url).port)) as kept,
+    ):
+        server.expect(FORKED)
+        kept.sendall(b"POST /fork/60 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        answer = b""
+        while not (body := answer.partition(b"\r\n\r\n")[2]):
+            answer += kept.recv(10_000)
+        process = psutil.Process(int(body))
+        client_port = kept.getsockname()[1]
+        ask_until(lambda: client_port in peers(server), lambda open_: not open_, 30)
+        kept.sendall(b"GET /ping HTTP/1.1\r\nHost: x\r\n\r\n")
+        kept.settimeout(2)
+        with pytest.raises(TimeoutError):
+            kept.recv(10_000)
+        process.kill()
+        kept.settimeout(30)
+        with suppress(ConnectionResetError):
+            assert kept.recv(10_000) == b""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "done"), [("fork", False), ("spawn", True)])
+def test_a_lock_that_is_held_at_a_fork_stays_locked(
+    method: str, done: bool, tmp_path: Path
+):
+    """A lock that any thread holds at that moment stays locked in a forked process for ever, and so does one inside a library: the process hangs. Of this Python 3.12 and later warn: `This process (pid=…) is multi-threaded, use of fork() may lead to deadlocks in the child`. One that was spawned has locks of its own."""
+    changes = {
+        "app = FastAPI()\n": "app = FastAPI()\nlock = threading.Lock()\n",
+        "import time\n": "import threading\nimport time\n",
+        "    process.start()\n    return": "    with lock:\n        process.start()\n    return",
+        "    time.sleep(seconds)": "    with lock:\n        time.sleep(seconds)",
+    }
+    env = changed({}, tmp_path, OWN_PROCESS, changes)
+    with serve("changed:app", env=env) as server:
+        server.expect(FORKED)
+        process = psutil.Process(client.post(f"{server.url}/{method}/0").json())
+        server.wait_for("build_report: started")
+        if done:
+            server.wait_for("build_report: done")
+        else:
+            with pytest.raises(psutil.TimeoutExpired):
+                process.wait(2)
+            process.kill()
 
 
 @pytest.mark.slow

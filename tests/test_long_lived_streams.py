@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from signal import SIGINT, SIGTERM, Signals
 
@@ -21,8 +22,9 @@ from websockets.utils import generate_key
 from runner import Server, client, serve
 from runner.process import ROOT
 from tests.copying import changed
-from tests.older import serve_with_uvicorn
+from tests.older import serve_with_fastapi, serve_with_uvicorn
 from tests.orders import ask_until
+from tests.proxying import behind_nginx
 from tests.services import redis_cli, running, settings_of
 from tests.terminal import positions
 
@@ -125,6 +127,49 @@ def test_an_event_stream_that_is_silent_sends_a_comment():
     assert sent.split("\n\n")[0] == ": ping"
     assert "Tea is ready" in sent
     assert streamed == "Tea is ready"
+
+
+ALL_AT_ONCE = "examples.long_lived_streams.all_at_once:app"
+
+
+def words_at_once(url: str) -> int:
+    """How many of the twenty words the first part of the answer has."""
+    with client.stream("GET", url) as stream:
+        return next(stream.iter_text()).count("word")
+
+
+@pytest.mark.parametrize(
+    ("path", "held_back"), [("held-back", True), ("answer", False)]
+)
+def test_nginx_holds_a_stream_back_until_its_end_unless_it_is_told(
+    path: str, held_back: bool, tmp_path: Path
+):
+    """nginx holds back the words of a `StreamingResponse` until there are some kilobytes, here all of them, and passes each on if the response has `X-Accel-Buffering: no`."""
+    with serve(ALL_AT_ONCE) as server, behind_nginx(server.url, tmp_path) as url:
+        assert (words_at_once(f"{url}/{path}") == 20) == held_back
+
+
+def test_event_streams_of_endpoints_that_yield_say_so_themselves():
+    """An endpoint that yields, with `response_class=EventSourceResponse`, sends that header by itself."""
+    with serve("examples.long_lived_streams.silent:app") as server:
+        for path, header in (("events", "no"), ("stream", None)):
+            with client.stream("GET", f"{server.url}/{path}") as stream:
+                assert stream.headers.get("X-Accel-Buffering") == header
+
+
+@pytest.mark.parametrize("version", ["", "0.115.0", "0.117.1"])
+def test_a_stream_passes_through_the_compression_of_this_starlette(
+    version: str, tmp_path: Path
+):
+    """`GZipMiddleware` passes each part on, compressed. That of Starlette 0.38 and 0.48 holds them back until the end."""
+    gzip = {
+        "app = FastAPI()\n": "app = FastAPI()\napp.add_middleware(GZipMiddleware)\n",
+        "import FastAPI\n": "import FastAPI\nfrom fastapi.middleware.gzip import GZipMiddleware\n",
+    }
+    env = changed({}, tmp_path, ALL_AT_ONCE, gzip)
+    serving = partial(serve_with_fastapi, version) if version else serve
+    with serving("changed:app", env=env) as server:
+        assert (words_at_once(f"{server.url}/answer") == 20) == bool(version)
 
 
 def test_a_server_that_stops_waits_for_open_streams():
@@ -365,6 +410,38 @@ def test_a_client_that_answers_no_ping_is_cut():
             frames = b"".join(iter(lambda: silent.recv(1000), b""))
         server.wait_for("chat: closed with 1005")
     assert frames.endswith((1011).to_bytes(2) + b"keepalive ping timeout")
+
+
+SUBSCRIBE_A_HUNDRED_TIMES = """\
+import asyncio, sys
+from redis.asyncio import Redis
+from redis.exceptions import MaxConnectionsError
+
+async def main() -> None:
+    async with Redis.from_url(sys.argv[1]) as client:
+        readers = [client.pubsub() for _ in range(100)]
+        for reader in readers:
+            await reader.subscribe("news")
+        try:
+            await client.get("anything")
+        except MaxConnectionsError as error:
+            print(error)
+        for reader in readers:
+            await reader.aclose()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.queues
+def test_a_subscription_for_each_reader_takes_all_connections_of_the_client(
+    tmp_path: Path,
+):
+    """A subscription keeps a connection as long as it lasts, and a client of redis-py 8 has a hundred. With one for each reader the next command, of whatever request, is a `MaxConnectionsError: Too many connections`. So one for each process, passed on."""
+    env = settings_of("examples.long_lived_streams.news_from_a_worker:app", tmp_path)
+    command = [sys.executable, "-c", SUBSCRIBE_A_HUNDRED_TIMES, env["REDIS"]]
+    said = subprocess.check_output(command, env=os.environ | env, text=True)
+    assert said == "Too many connections\n"
 
 
 @pytest.mark.queues

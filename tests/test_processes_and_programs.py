@@ -280,7 +280,7 @@ FORKED = r"multi-threaded, use of fork\(\)"
 
 
 def test_the_request_is_answered_while_the_process_works():
-    """`start` returns at once: the request is answered while the process works, and so are others."""
+    """`start` returns at once: while the spawned process works requests are answered."""
     with serve(OWN_PROCESS) as server:
         answer = client.post(f"{server.url}/spawn/60")
         server.wait_for("build_report: started")

@@ -2,14 +2,14 @@
 
 import os
 import re
+import shlex
 import shutil
 import socket
 import sys
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
@@ -18,17 +18,23 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from fastapi.testclient import TestClient
-from gunicorn.config import Config
 from uvicorn.importer import import_from_string
 
 from runner import Server, client, new_client, serve
-from runner.process import PYTHON, ROOT, free_port, start
-from tests.copying import changed, save_until
-from tests.orders import ask_until
+from runner.needs import NEEDS, start_worker
+from runner.process import PYTHON, ROOT, start
+from tests.copying import changed, save_until, with_changes
+from tests.orders import ask_until, place
+from tests.services import settings_of
 from tests.terminal import positions
+from tests.what_is_left import (
+    ask_gunicorn_once_more,
+    gunicorn,
+    what_became_of_it,
+    worker_of,
+)
 
 TARGET = "examples.restarts.what_is_left:app"
-STREAM = "examples.testing.news:app"
 HALTED = "Shutting down|Waiting for application shutdown"
 
 
@@ -37,20 +43,6 @@ def reload_of(folder: Path, *options: str) -> AbstractContextManager[Server]:
     shutil.copy(ROOT / "examples/restarts/what_is_left.py", folder / "main.py")
     command = [sys.executable, "-m", "uvicorn", "main:app", "--reload", "--port", "0"]
     return start([*command, *options], cwd=folder)
-
-
-def gunicorn(
-    *options: str, target: str = TARGET, env: dict[str, str] | None = None
-) -> AbstractContextManager[Server]:
-    """Run gunicorn with uvicorn's worker."""
-    command = [sys.executable, "-m", "gunicorn", "-k", "uvicorn_worker.UvicornWorker"]
-    command += ["--no-control-socket", "--bind", f"127.0.0.1:{free_port()}"]
-    return start([*command, *options, target], env=env)
-
-
-def worker_of(server: Server) -> int:
-    """The process in which the work was started."""
-    return int(server.wait_for("work: started in process").text.split()[-1])
 
 
 def signals(*numbers: Signals) -> Callable[[Server, Path], None]:
@@ -85,12 +77,6 @@ def ask_once_more(server: Server, _: Path) -> None:
     """Send the request after which the server ends by itself, and wait for the end."""
     client.get(f"{server.url}/openapi.json")
     server.wait()
-
-
-def ask_gunicorn_once_more(server: Server, _: Path) -> None:
-    """Send the request after which the worker ends, and wait for the one in its place."""
-    client.get(f"{server.url}/openapi.json")
-    server.wait_for("Application startup complete", nth=2)
 
 
 @dataclass(frozen=True)
@@ -160,17 +146,6 @@ def cells() -> list[tuple[str, str, str]]:
     ]
 
 
-def what_became_of_it(server: Server) -> str:
-    said = "".join(x.text for x in server.lines)  # processes may share a line
-    return (
-        "done"
-        if "work: done" in said
-        else "cancelled"
-        if "work: ended" in said
-        else "lost"
-    )
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("row", "column", "text"), cells())
 def test_each_cell_of_the_table(row: str, column: str, text: str, tmp_path: Path):
@@ -206,11 +181,6 @@ def test_a_task_that_is_told_ends_where_it_is(sent: Signals):
         printed = server.transcript()
     told = printed.index("import_pages: goes on at page")
     assert told < printed.index("Application shutdown complete")
-
-
-def test_gunicorn_has_a_limit_of_thirty_seconds():
-    """gunicorn always has a limit: 30 seconds, unless `--graceful-timeout` says otherwise."""
-    assert Config().graceful_timeout == 30
 
 
 def test_in_a_test_there_is_nobody_to_tell():
@@ -288,7 +258,72 @@ def test_a_reload_waits_for_the_tasks_unless_it_has_a_limit(
         assert ("work: done" in server.transcript()) == (not limit)
 
 
+def developed(queue: str, folder: Path) -> dict[str, str]:
+    """A copy of the queue's example, `changed.py`, in a folder of its own; the settings for it."""
+    target = f"examples.{queue}.receipts:app"
+    return changed(settings_of(target, folder), folder, target, {})
+
+
+def edit(folder: Path) -> Path:
+    """Have the job say `sent` where it said `done`; the changed file."""
+    file = folder / "changed.py"
+    file.write_text(with_changes(file.read_text(), {"} done": "} sent"}))
+    return file
+
+
 @pytest.mark.slow
+@pytest.mark.queues
+@pytest.mark.parametrize("queue", ["celery", "arq"])
+def test_watchfiles_restarts_a_worker_when_the_code_changes(queue: str, tmp_path: Path):
+    """`watchfiles 'celery --app main.queue worker' .`, and the same with arq's command: a file is saved, the worker is started again, and the next job runs the new code."""
+    env = developed(queue, tmp_path)
+    command = shlex.join((*PYTHON, *NEEDS[queue].worker))
+    needs = replace(NEEDS[queue], worker=("watchfiles", command, str(tmp_path)))
+    with (
+        serve("changed:app", env=env) as app,
+        start_worker(needs, "changed", env) as worker,
+    ):
+        place(app, 1)
+        worker.wait_for("order 1 done")
+        save_until(worker, "Warm shutdown|shutdown on SIGINT", edit(tmp_path))
+        place(app, 2)
+        worker.wait_for("order 2 sent")
+
+
+@pytest.mark.slow
+@pytest.mark.queues
+def test_arq_with_watch_starts_again_with_the_old_code(tmp_path: Path):
+    """`arq --watch .` prints `files changed, reloading arq worker...`, and the next job runs the old code: the module is not imported again."""
+    env = developed("arq", tmp_path)
+    with (
+        serve("changed:app", env=env) as app,
+        start_worker(NEEDS["arq"], "changed", env, "--watch", str(tmp_path)) as worker,
+    ):
+        save_until(worker, "files changed, reloading arq worker", edit(tmp_path))
+        worker.wait_for("Starting worker", nth=2)
+        place(app, 1)
+        worker.wait_for("order 1 (done|sent)")
+        assert "order 1 done" in worker.transcript()
+
+
+@pytest.mark.slow
+@pytest.mark.queues
+def test_rq_runs_the_new_code_without_a_restart(tmp_path: Path):
+    """An RQ worker imports the module in the process of each job: the next job runs the new code, and nothing is started again."""
+    env = developed("rq", tmp_path)
+    with (
+        serve("changed:app", env=env) as app,
+        start_worker(NEEDS["rq"], "changed", env) as worker,
+    ):
+        place(app, 1)
+        worker.wait_for("order 1 done")
+        edit(tmp_path)
+        place(app, 2)
+        worker.wait_for("order 2 sent")
+
+
+@pytest.mark.slow
+@pytest.mark.long
 def test_with_workers_one_that_has_had_its_requests_is_replaced():
     """`--limit-max-requests` ends the process. Alone, nobody starts it again; with `--workers 2` uvicorn starts another worker."""
     alone = (*PYTHON, "uvicorn", TARGET, "--port", "0", "--limit-max-requests", "1")
@@ -297,11 +332,12 @@ def test_with_workers_one_that_has_had_its_requests_is_replaced():
         assert server.wait() == 0
     with serve(TARGET, "--workers", "2", "--limit-max-requests", "1") as server:
         client.get(f"{server.url}/openapi.json")
-        server.wait_for("Application startup complete", nth=3)
+        server.wait_for("Application startup complete", nth=3, timeout=60)
         assert client.get(f"{server.url}/openapi.json").status_code == 200
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_killed_worker_is_replaced_and_a_killed_child_of_reload_is_not(
     tmp_path: Path,
 ):
@@ -377,137 +413,6 @@ def test_an_idle_connection_counts_for_limit_concurrency():
         with socket.create_connection((address.hostname, address.port)):
             ask_until(lambda: client.get(url).status_code, lambda s: s == 503, 30)
         ask_until(lambda: client.get(url).status_code, lambda s: s == 200, 30)
-
-
-@pytest.mark.slow
-def test_gunicorn_kills_a_worker_that_a_task_blocks():
-    """gunicorn kills a worker whose event loop does not answer for `--timeout`, and the task with it."""
-    with gunicorn("--timeout", "2") as server:
-        server.wait_for("Application startup complete")
-        client.post(f"{server.url}/blocking")
-        server.wait_for("WORKER TIMEOUT")
-        server.wait_for("Application startup complete", nth=2)
-        assert what_became_of_it(server) == "lost"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("call", "env", "printed"),
-    [
-        ("faulthandler.enable()", {}, True),
-        ("", {"PYTHONFAULTHANDLER": "1"}, False),
-        ("faulthandler.enable()", {"PYTHONFAULTHANDLER": "1"}, False),
-    ],
-)
-def test_with_faulthandler_in_the_module_gunicorn_prints_the_line_that_blocked(
-    call: str, env: dict[str, str], printed: bool, tmp_path: Path
-):
-    """gunicorn ends that worker with `SIGABRT`. After `faulthandler.enable()` in the app's module the worker prints where each of its threads is, the task's line first. `PYTHONFAULTHANDLER=1` does not help, alone or with `enable()`: uvicorn's worker class removes the handler that Python has set, and `enable()` does not set it again."""
-    start = {"app = FastAPI(": f"import faulthandler; {call}\napp = FastAPI("}
-    env = changed(env, tmp_path, TARGET, start)
-    with gunicorn("--timeout", "2", target="changed:app", env=env) as server:
-        server.expect("Fatal Python error: Aborted")
-        server.wait_for("Application startup complete")
-        client.post(f"{server.url}/blocking")
-        server.wait_for("WORKER TIMEOUT")
-        server.wait_for("was sent SIGABRT")
-        found = re.findall(r"line \d+ in (\w+)", server.transcript())
-    assert found[:2] == (
-        ["work_in_a_thread", "work_and_block_the_loop"] if printed else []
-    )
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
-def test_gunicorn_may_kill_a_worker_after_half_of_its_timeout():
-    """Every half `--timeout` a worker tells gunicorn that it is alive. So what blocks the event loop for more than half can be too long: here six seconds, begun two seconds after the last sign, with a `--timeout` of seven."""
-    with gunicorn("--timeout", "7") as server:
-        server.wait_for("Application startup complete")
-        worker = server.wait_for("Booting worker with pid").text.split()[-1]
-        files = Path("/proc", worker, "fd").iterdir()
-        [sign] = [f for f in files if "wgunicorn" in os.readlink(f)]
-        for _ in range(5):  # on a busy machine the request comes too late
-            ask_until(
-                lambda: time.monotonic() - sign.stat().st_mtime,
-                lambda seconds: 2.2 < seconds < 2.7,
-                60,
-            )
-            start = len(server.lines)
-            client.post(f"{server.url}/blocking")
-            end = server.wait_for("WORKER TIMEOUT|work: done", start=start)
-            if "TIMEOUT" in end.text:
-                break
-        assert "TIMEOUT" in end.text
-        assert "work: done" not in [line.text for line in server.lines[start:]]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["def", "async-def"])
-def test_gunicorn_lets_a_long_task_be_that_does_not_block(kind: str):
-    """It leaves a longer task alone if that does not block."""
-    with gunicorn("--timeout", "2") as server:
-        server.wait_for("Application startup complete")
-        client.post(f"{server.url}/{kind}/4.5")
-        server.wait_for("work: done")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["def", "async-def"])
-@pytest.mark.parametrize(("timeout", "became"), [("2", "lost"), ("60", "done")])
-def test_after_max_requests_a_task_longer_than_timeout_is_lost(
-    kind: str, timeout: str, became: str
-):
-    """A worker that has had its `--max-requests` waits for its tasks and tells gunicorn nothing meanwhile: after `--timeout`, 30 seconds by default, it is killed, `WORKER TIMEOUT`, and a task that takes longer is lost, also one that does not block."""
-    assert Config().timeout == 30
-    with gunicorn("--max-requests", "2", "--timeout", timeout) as server:
-        server.expect("WORKER TIMEOUT")
-        server.wait_for("Application startup complete")
-        client.post(f"{server.url}/{kind}/5")
-        worker_of(server)
-        ask_gunicorn_once_more(server, Path())
-        assert what_became_of_it(server) == became
-        assert ("WORKER TIMEOUT" in server.transcript()) == (became == "lost")
-
-
-@pytest.mark.slow
-def test_a_thread_that_the_lifespan_leaves_is_a_worker_timeout_after_the_shutdown(
-    tmp_path: Path,
-):
-    """A thread that is no daemon and goes on after the lifespan, such as that of a client nobody closed, keeps a worker that has had its `--max-requests`: `Application shutdown complete`, and `WORKER TIMEOUT` after that."""
-    leaves = {
-        "    yield\n": "    yield\n    threading.Thread(target=time.sleep, args=[60]).start()\n",
-        "import time\n": "import threading\nimport time\n",
-    }
-    env = changed({}, tmp_path, TARGET, leaves)
-    options = ("--max-requests", "1", "--timeout", "2")
-    with gunicorn(*options, target="changed:app", env=env) as server:
-        server.expect("WORKER TIMEOUT|SIGKILL|SIGABRT|Error handling")
-        server.wait_for("Application startup complete")
-        client.get(f"{server.url}/openapi.json")
-        server.wait_for("Application shutdown complete")
-        server.wait_for("WORKER TIMEOUT")
-        server.wait_for("Application startup complete", nth=2)
-
-
-@pytest.mark.slow
-def test_an_open_stream_holds_up_a_worker_that_has_had_its_requests():
-    """So does an open stream or request: `Waiting for connections to close`, and after `--timeout` it is a `WORKER TIMEOUT`, and cut off."""
-    options = ("--max-requests", "1", "--timeout", "2")
-    with gunicorn(*options, target=STREAM) as server:
-        server.expect("SIGABRT|CancelledError")
-        with client.stream("GET", f"{server.url}/news"), suppress(httpx.HTTPError):
-            client.get(f"{server.url}/openapi.json")
-            server.wait_for("Waiting for connections to close")
-            server.wait_for("WORKER TIMEOUT")
-
-
-@pytest.mark.slow
-def test_uvicorn_does_not_notice_a_worker_whose_loop_a_task_blocks():
-    """uvicorn kills no such worker as long as other threads get their turn: a thread answers its health check."""
-    options = ("--workers", "2", "--timeout-worker-healthcheck", "2")
-    with uvicorn(*options) as server:
-        client.post(f"{server.url}/blocking")
-        server.wait_for("work: done")
 
 
 def test_the_wrapper_tells_what_runs_and_how_long_the_longest_took():

@@ -92,5 +92,5 @@ def test_what_a_machine_lacks_is_named_where_it_cannot_be_installed():
     )
     assert ended.returncode == 1
     assert ended.stderr.endswith(
-        "install yourself: chromium firefox-esr webkit2gtk-driver xvfb rabbitmq-server redis-server docker-compose\n"
+        "install yourself: chromium firefox-esr webkit2gtk-driver xvfb rabbitmq-server redis-server nginx-light docker-compose\n"
     )

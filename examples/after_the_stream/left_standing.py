@@ -11,7 +11,11 @@ from fastapi.responses import StreamingResponse
 app = FastAPI()
 
 
-@app.get("/rows", response_class=StreamingResponse)
+class TextStream(StreamingResponse):
+    media_type = "text/plain"
+
+
+@app.get("/rows", response_class=TextStream)
 def read_rows() -> Iterator[str]:
     try:
         for number in range(10):
@@ -22,7 +26,7 @@ def read_rows() -> Iterator[str]:
         raise
 
 
-@app.get("/export", response_class=StreamingResponse)
+@app.get("/export", response_class=TextStream)
 async def export() -> AsyncIterator[str]:
     try:
         for number in range(1_000):

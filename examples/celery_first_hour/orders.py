@@ -60,7 +60,7 @@ def create_order(item: str) -> dict[str, int]:
         return {"order": order.id}
 
 
-@app.get("/orders/{order_id}")
+@app.get("/orders/{order_id}", responses={404: {}})
 def read_order(order_id: Annotated[int, Path(gt=0, lt=2**31)]) -> dict[str, str | bool]:
     with Session(engine) as session:
         if not (order := session.get(Order, order_id)):

@@ -120,7 +120,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 app = FastAPI(lifespan=lifespan)
 
 
-@app.post("/orders/{order_id}/{item}", status_code=202)
+@app.post("/orders/{order_id}/{item}", status_code=202, responses={409: {}})
 def create_order(order_id: RowId, item: str) -> dict[str, int]:
     job = Job(order_id=order_id)
     try:
@@ -132,7 +132,7 @@ def create_order(order_id: RowId, item: str) -> dict[str, int]:
         raise HTTPException(409, f"Order {order_id} exists.") from None
 
 
-@app.get("/jobs/{job_id}")
+@app.get("/jobs/{job_id}", responses={404: {}})
 def read_job(job_id: RowId) -> dict[str, str | int | None]:
     with Session(engine) as session:
         job = session.get(Job, job_id)

@@ -62,7 +62,7 @@ def run(name: str) -> None:
     print(f"{name}: {before} MB before, {megabytes()} MB after", flush=True)
 
 
-@app.post("/{name}", status_code=202)
+@app.post("/{name}", status_code=202, responses={404: {}})
 async def create_job(name: str, tasks: BackgroundTasks) -> dict[str, str]:
     if name not in JOBS:
         raise HTTPException(404, f"There is no job {name}.")

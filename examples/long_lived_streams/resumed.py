@@ -62,7 +62,7 @@ async def find_answer(answer_id: str) -> Answer:
 @app.get("/answers/{answer_id}", response_class=EventSourceResponse)
 async def follow(
     answer: Annotated[Answer, Depends(find_answer)],
-    last_event_id: Annotated[int, Header(ge=0)] = 0,
+    last_event_id: Annotated[int, Header(ge=0, lt=2**31)] = 0,
 ) -> AsyncIterator[ServerSentEvent]:
     sent = last_event_id
     while sent < len(answer.words) or not answer.done:

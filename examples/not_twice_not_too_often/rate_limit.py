@@ -52,7 +52,7 @@ app = FastAPI(lifespan=lifespan)
 
 @app.post("/rates/{number}", status_code=202)
 def create_rate(
-    number: Annotated[int, Path(gt=0)], tasks: BackgroundTasks
+    number: Annotated[int, Path(gt=0, lt=2**31)], tasks: BackgroundTasks
 ) -> dict[str, float]:
     moment = take_moment("exchange rates")
     tasks.add_task(fetch_rate, number, moment)

@@ -43,7 +43,7 @@ async def create_album(tasks: BackgroundTasks) -> dict[str, str]:
     return {"id": album_id}
 
 
-@app.delete("/jobs/{job_id}", status_code=202)
+@app.delete("/jobs/{job_id}", status_code=202, responses={404: {}})
 async def cancel(job_id: str) -> dict[str, str]:
     if job_id in reports:
         reports[job_id].cancel()

@@ -57,7 +57,7 @@ async def create_report(
     return {"id": report_id}
 
 
-@app.get("/reports/{report_id}")
+@app.get("/reports/{report_id}", responses={404: {}})
 async def read_report(report_id: str) -> Report:
     if report_id not in reports:
         raise HTTPException(404, f"There is no report {report_id}.")

@@ -65,7 +65,7 @@ def create_report(response: Response, tasks: BackgroundTasks) -> dict[str, int]:
         return {"id": report.id}
 
 
-@app.get("/reports/{report_id}")
+@app.get("/reports/{report_id}", responses={404: {}, 410: {}})
 def read_report(
     report_id: Annotated[int, Path(gt=0, lt=2**63)],
 ) -> dict[str, str | int]:

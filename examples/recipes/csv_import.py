@@ -111,7 +111,7 @@ def create_import(
     return {"id": import_id}
 
 
-@app.get("/imports/{import_id}")
+@app.get("/imports/{import_id}", responses={404: {}})
 def read_import(import_id: str) -> Report:
     with closing(connect()) as db:
         found = db.execute("SELECT report FROM imports WHERE id = ?", (import_id,))

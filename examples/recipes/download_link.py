@@ -77,7 +77,7 @@ def create_report(
     return {"id": report_id}
 
 
-@app.post("/reports/{report_id}/links", status_code=201)
+@app.post("/reports/{report_id}/links", status_code=201, responses={409: {}})
 def create_link(report_id: Annotated[str, Depends(read_own)]) -> dict[str, str]:
     if not (folder / f"{report_id}.csv").exists():
         raise HTTPException(409, "The report is not ready yet.")
@@ -87,7 +87,11 @@ def create_link(report_id: Annotated[str, Depends(read_own)]) -> dict[str, str]:
     return {"link": f"/reports/{report_id}/file?{query}"}
 
 
-@app.get("/reports/{report_id}/file", response_class=FileResponse)
+@app.get(
+    "/reports/{report_id}/file",
+    response_class=FileResponse,
+    responses={403: {}, 410: {}},
+)
 def download(
     report_id: ReportId, until: int, nonce: str, signature: str
 ) -> FileResponse:

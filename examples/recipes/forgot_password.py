@@ -80,7 +80,7 @@ async def forgot_password(form: Forgotten, tasks: BackgroundTasks) -> dict[str, 
     return {"message": "If this address has an account, a mail is on its way."}
 
 
-@app.post("/new-passwords", status_code=204)
+@app.post("/new-passwords", status_code=204, responses={400: {}})
 def reset_password(form: NewPassword) -> None:
     salt = secrets.token_bytes()
     hashed = hashlib.scrypt(form.password.encode(), salt=salt, n=2**14, r=8, p=5)

@@ -88,7 +88,7 @@ def create_report(
     return {"id": report_id}
 
 
-@app.get("/reports/{report_id}")
+@app.get("/reports/{report_id}", responses={404: {}})
 def read_status(report_id: ReportId) -> dict[str, str]:
     file = folder / report_id
     states = {".part": "running", ".csv": "done", ".failed": "failed"}
@@ -98,7 +98,7 @@ def read_status(report_id: ReportId) -> dict[str, str]:
     raise HTTPException(404, f"There is no report {report_id}.")
 
 
-@app.get("/reports/{report_id}/file", response_class=FileResponse)
+@app.get("/reports/{report_id}/file", response_class=FileResponse, responses={409: {}})
 def download(report_id: ReportId) -> FileResponse:
     status = read_status(report_id)["status"]
     if status != "done":

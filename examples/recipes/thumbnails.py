@@ -69,7 +69,9 @@ def create_picture(
     return {"id": picture_id}
 
 
-@app.get("/pictures/{picture_id}/thumbnail", response_class=FileResponse)
+@app.get(
+    "/pictures/{picture_id}/thumbnail", response_class=FileResponse, responses={404: {}}
+)
 def read_thumbnail(picture_id: PictureId) -> FileResponse:
     file = folder / f"{picture_id}.jpg"
     if (folder / f"{picture_id}.failed").exists():

@@ -32,11 +32,11 @@ def read_rows(session: Session) -> Iterator[str]:
 def stream_rows(
     session: Annotated[Session, Depends(open_session)],
 ) -> StreamingResponse:
-    return StreamingResponse(read_rows(session))
+    return StreamingResponse(read_rows(session), media_type="text/plain")
 
 
 @app.get("/rows-too-late")
 def stream_rows_too_late(
     session: Annotated[Session, Depends(open_session, scope="function")],
 ) -> StreamingResponse:
-    return StreamingResponse(read_rows(session))
+    return StreamingResponse(read_rows(session), media_type="text/plain")

@@ -11,7 +11,7 @@ app = FastAPI()
 
 class Order(BaseModel):
     email: str = Field(pattern=r"^[^@\s]+@[^@\s]+$", max_length=254)
-    item: str = Field(min_length=1)
+    item: str = Field(min_length=1, max_length=80)
 
 
 class Mailer:

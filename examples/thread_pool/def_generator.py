@@ -11,6 +11,10 @@ from fastapi import FastAPI
 from fastapi.responses import StreamingResponse
 
 
+class TextStream(StreamingResponse):
+    media_type = "text/plain"
+
+
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     current_default_thread_limiter().total_tokens = 1  # without this line: 40
@@ -20,7 +24,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 app = FastAPI(lifespan=lifespan)
 
 
-@app.get("/blocking-client", response_class=StreamingResponse)
+@app.get("/blocking-client", response_class=TextStream)
 def stream_from_blocking_client() -> Iterator[str]:
     for number in range(3):
         print(f"word {number} is asked for in {current_thread().name}")
@@ -29,7 +33,7 @@ def stream_from_blocking_client() -> Iterator[str]:
         yield f"word {number}\n"
 
 
-@app.get("/async-client", response_class=StreamingResponse)
+@app.get("/async-client", response_class=TextStream)
 async def stream_from_async_client() -> AsyncIterator[str]:
     for number in range(3):
         print(f"word {number} is asked for in {current_thread().name}")

@@ -16,7 +16,7 @@ def send_receipt(order_id: int, item: str) -> None:
 
 @app.post("/orders/{order_id}/{item}", status_code=202)
 async def create_order(
-    order_id: Annotated[int, Path(gt=0)], item: str, tasks: BackgroundTasks
+    order_id: Annotated[int, Path(gt=0, lt=2**31)], item: str, tasks: BackgroundTasks
 ) -> dict[str, str]:
     tasks.add_task(send_receipt, order_id, item)
     return {"message": f"A receipt for {item} will be sent"}

@@ -39,7 +39,7 @@ app = FastAPI(lifespan=lifespan)
 
 @app.post("/orders/{order_id}/{item}", status_code=202)
 async def create_order(
-    order_id: Annotated[int, Path(gt=0)], item: str
+    order_id: Annotated[int, Path(gt=0, lt=2**31)], item: str
 ) -> dict[str, str]:
     queue.put_nowait((order_id, item))
     return {"message": f"A receipt for {item} will be sent"}

@@ -228,6 +228,32 @@ def test_the_consumer_comes_back_when_RabbitMQ_does(rabbitmq: Service):
         server.wait_for("send_receipt: milk done")
 
 
+@pytest.mark.parametrize(
+    ("work", "runs"),
+    [("time.sleep(8)", 2), ("await asyncio.to_thread(time.sleep, 8)", 1)],
+)
+def test_work_that_blocks_sends_no_heartbeats(
+    work: str, runs: int, rabbitmq: Service, tmp_path: Path
+):
+    """Work that blocks the event loop keeps the heartbeats back too: RabbitMQ closes the connection, here after a few seconds and by default after some minutes, and gives the message out again though it is being worked on. In a thread it runs once."""
+    blocks = {
+        'await asyncio.sleep(2 if order == "slow" else 0.2)': work,
+        "import os\n": "import os\nimport time\n",
+    }
+    url = f"{rabbitmq_url(rabbitmq)}?heartbeat=1"
+    env = changed({"RABBITMQ": url}, tmp_path, CONSUMER, blocks)
+    with serve("changed:app", env=env) as server:
+        server.expect("the broker has gone|ERROR|Traceback|WARNING")
+        server.wait_for("consume: listens")
+        send(rabbitmq, f"tea {runs}")
+        server.wait_for(f"send_receipt: tea {runs} started", nth=runs)
+        if runs == 1:
+            server.wait_for("send_receipt: tea 1 done")
+            send(rabbitmq, "milk")
+            server.wait_for("send_receipt: milk started")
+            assert server.transcript().count("tea 1 started") == 1
+
+
 def test_the_app_starts_without_RabbitMQ(rabbitmq: Service):
     """The app starts while RabbitMQ cannot be reached, and the consumer listens when it can."""
     port = free_port()

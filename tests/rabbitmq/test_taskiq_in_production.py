@@ -5,11 +5,14 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from taskiq import InMemoryBroker
+from taskiq.brokers.inmemory_broker import InmemoryResultBackend
+from taskiq.exceptions import ResultIsReadyError
 
 from runner import Server, client, serve
 from runner.needs import needs_of, start_worker
 from tests.copying import changed
-from tests.services import settings_of
+from tests.services import in_a_thread, settings_of
 
 pytestmark = pytest.mark.slow
 
@@ -171,6 +174,35 @@ IN_MEMORY = {
     "import AioPikaBroker, Queue\n": "import AioPikaBroker, Queue\nfrom taskiq import InMemoryBroker\n",
     '    delay_queue=Queue(name="labels.delay"),\n)\n': '    delay_queue=Queue(name="labels.delay"),\n).with_result_backend(InMemoryBroker().result_backend)\n',
 }
+
+
+class Away(InmemoryResultBackend[int]):
+    """A result backend that cannot be reached the first time it is asked."""
+
+    asked = 0
+
+    async def is_result_ready(self, task_id: str) -> bool:
+        self.asked += 1
+        if self.asked == 1:
+            raise ConnectionError("the result backend is away")
+        return await super().is_result_ready(task_id)
+
+
+def test_one_question_that_fails_ends_the_wait():
+    """`wait_result` asks again and again. One question that fails, because the result backend is away for a moment, ends it with `ResultIsReadyError`, whatever is left of its `timeout`. The job goes on: catch the error, and wait again."""
+    broker = InMemoryBroker().with_result_backend(Away())
+
+    @broker.task
+    async def double(number: int) -> int:
+        return 2 * number
+
+    async def wait_twice() -> int:
+        sent = await double.kiq(21)
+        with pytest.raises(ResultIsReadyError):
+            await sent.wait_result(timeout=60)
+        return (await sent.wait_result(timeout=60)).return_value
+
+    assert in_a_thread(wait_twice()).result() == 42
 
 
 @pytest.mark.parametrize(

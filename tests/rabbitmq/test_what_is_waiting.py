@@ -16,7 +16,8 @@ import pytest
 
 from runner import Server, client, serve
 from runner.needs import needs_of, prepare, start_worker
-from runner.process import PYTHON, ROOT
+from runner.process import PYTHON, ROOT, start
+from runner.services import Service
 from tests.copying import changed
 from tests.orders import ask_until, place
 from tests.services import running, settings_of
@@ -395,3 +396,93 @@ def test_the_alarm_goes_off_by_the_age_of_the_oldest():
         assert status() == 200
         ask_until(status, lambda now: now == 503, 30)
         assert jobs(stuck) == {"running": 1, "waiting": 1}
+
+
+STOPS = "examples.celery_limits_and_stops.stops:app"
+
+
+def ping(env: dict[str, str], name: str = "celery@probed", shell: bool = False) -> int:
+    """How `celery inspect ping` ends, asked for the worker of that name."""
+    command = [*PYTHON, "celery", "--app", "changed.queue", "inspect", "ping"]
+    command += ["--destination", name, "--timeout", "5"]
+    if shell:
+        command = ["sh", "-c", " ".join(command)]
+    with start(command, env=env, ready=None) as asked:
+        asked.expect("No nodes replied|Could not connect")
+        return asked.wait()
+
+
+@pytest.mark.queues
+@pytest.mark.parametrize(("pool", "busy"), [("prefork", 0), ("solo", 69)])
+def test_a_worker_at_work_answers_a_probe_unless_its_pool_is_solo(
+    pool: str, busy: int, tmp_path: Path
+):
+    """`celery inspect ping` ends with 0 if the worker of that name answers, and it does while it works. With `--pool solo` a worker at work does not answer: exit code 69, as for one that is gone."""
+    env = changed(
+        settings_of(STOPS, tmp_path),
+        tmp_path,
+        STOPS,
+        {"time.sleep(0.1)": "time.sleep(60)"},
+    )
+    options = ("--hostname", "celery@probed", "--pool", pool)
+    with (
+        serve("changed:app", env=env) as app,
+        start_worker(
+            needs_of(STOPS), "changed", env, "--concurrency", "1", *options
+        ) as worker,
+    ):
+        assert ping(env) == 0
+        client.post(f"{app.url}/reports/2026")
+        worker.wait_for("build_report: 2026, page 1")
+        assert ping(env) == busy
+        worker.kill()
+        assert ping(env) == 69
+
+
+@pytest.mark.queues
+def test_a_probe_without_a_shell_asks_for_nobody(tmp_path: Path):
+    """Without a shell `$HOSTNAME` is no name, and nobody answers: 69. So write `["sh", "-c", "celery … --destination celery@$HOSTNAME"]`."""
+    env = changed(settings_of(STOPS, tmp_path), tmp_path, STOPS, {}) | {
+        "HOSTNAME": "probed"
+    }
+    with start_worker(
+        needs_of(STOPS),
+        "changed",
+        env,
+        "--concurrency",
+        "1",
+        "--hostname",
+        "celery@probed",
+    ):
+        assert ping(env, "celery@$HOSTNAME") == 69
+        assert ping(env, "celery@$HOSTNAME", shell=True) == 0
+
+
+@pytest.mark.queues
+def test_while_the_broker_is_down_every_worker_fails_its_probe(
+    tmp_path: Path, redis: Service
+):
+    """While Redis is down the probe ends with 69 too, though the worker works: Kubernetes would restart each of them, in the middle of its job."""
+    env = changed(
+        settings_of(STOPS, tmp_path),
+        tmp_path,
+        STOPS,
+        {"time.sleep(0.1)": "time.sleep(60)"},
+    )
+    with (
+        serve("changed:app", env=env) as app,
+        start_worker(
+            needs_of(STOPS),
+            "changed",
+            env,
+            "--concurrency",
+            "1",
+            "--hostname",
+            "celery@probed",
+        ) as worker,
+    ):
+        worker.expect("Connection|ERROR|Traceback|CPendingDeprecationWarning")
+        client.post(f"{app.url}/reports/2026")
+        worker.wait_for("build_report: 2026, page 1")
+        redis.kill()
+        assert ping(env) == 69
