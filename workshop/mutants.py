@@ -56,7 +56,7 @@ from workshop.operators import OPERATORS
 from workshop.pages import DOCS, EXAMPLES, PAGES, claims_of, examples_of, page_of
 
 FOUND = ROOT / ".cache/mutants.sqlite"
-JOBS = 6 * len(os.sched_getaffinity(0))
+JOBS = 3 * len(os.sched_getaffinity(0))
 """Examples that are tried at the same time, each in a copy of its own: most tests wait."""
 _ONE_AT_A_TIME = Lock()
 """Who writes down what was found, or prints it."""
