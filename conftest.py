@@ -62,8 +62,8 @@ def pytest_runtestloop() -> None:
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Eight more than there are cores: most tests wait for something. Of one page there are few."""
-    return (os.cpu_count() or 1) + (4 if config.getoption("--page") else 8)
+    """Six more than there are cores: most tests wait for something. Of one page there are few."""
+    return (os.cpu_count() or 1) + (4 if config.getoption("--page") else 6)
 
 
 def pytest_xdist_make_scheduler(config, log):
