@@ -16,6 +16,7 @@ import pytest
 from packaging.utils import canonicalize_name
 
 from runner.process import ROOT
+from tests.proxying import NGINX
 from tests.site.building import CHROMIUM
 from theme.versions import LastRun
 
@@ -76,6 +77,9 @@ def _programs() -> Iterator[tuple[str, str]]:
         command = [str(program), "--version"]
         said = subprocess.run(command, capture_output=True, text=True, check=True)
         yield name, re.findall(r"[\d.]*\d", said.stdout)[0]
+    if NGINX:
+        said = subprocess.run([NGINX, "-v"], capture_output=True, text=True, check=True)
+        yield "nginx", re.findall(r"[\d.]*\d", said.stderr)[0]
     # Its own program starts a whole Erlang to say it.
     for folder in Path("/usr/lib/rabbitmq/lib").glob("rabbitmq_server-*"):
         yield "RabbitMQ", folder.name.rpartition("-")[2]

@@ -10,6 +10,9 @@ import pytest
 
 from runner.process import free_port, start, wait_until_it_listens
 
+NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+"""The program, if it is installed."""
+
 _CONFIGURATION = """\
 daemon off;
 pid {folder}/pid;
@@ -36,13 +39,12 @@ def behind_nginx(url: str, folder: Path) -> Iterator[str]:
 
     Skips the test where there is none.
     """
-    program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if not program:
+    if not NGINX:
         pytest.skip("needs nginx (Debian: apt install nginx-light)")
     port = free_port()
     file = folder / "nginx.conf"
     file.write_text(_CONFIGURATION.format(folder=folder, port=port, url=url))
-    command = [program, "-e", "stderr", "-p", str(folder), "-c", str(file)]
+    command = [NGINX, "-e", "stderr", "-p", str(folder), "-c", str(file)]
     with start(command, ready=None):
         wait_until_it_listens(f"http://127.0.0.1:{port}")
         yield f"http://127.0.0.1:{port}"

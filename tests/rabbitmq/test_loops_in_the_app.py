@@ -230,7 +230,7 @@ def test_the_consumer_comes_back_when_RabbitMQ_does(rabbitmq: Service):
 
 @pytest.mark.parametrize(
     ("work", "runs"),
-    [("time.sleep(8)", 2), ("await asyncio.to_thread(time.sleep, 8)", 1)],
+    [("time.sleep(10)", 2), ("await asyncio.to_thread(time.sleep, 10)", 1)],
 )
 def test_work_that_blocks_sends_no_heartbeats(
     work: str, runs: int, rabbitmq: Service, tmp_path: Path
@@ -240,7 +240,7 @@ def test_work_that_blocks_sends_no_heartbeats(
         'await asyncio.sleep(2 if order == "slow" else 0.2)': work,
         "import os\n": "import os\nimport time\n",
     }
-    url = f"{rabbitmq_url(rabbitmq)}?heartbeat=1"
+    url = f"{rabbitmq_url(rabbitmq)}?heartbeat=2"
     env = changed({"RABBITMQ": url}, tmp_path, CONSUMER, blocks)
     with serve("changed:app", env=env) as server:
         server.expect("the broker has gone|ERROR|Traceback|WARNING")
