@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from importlib.metadata import distributions
 from pathlib import Path
 
-from runner.process import PYTHON, ROOT, Server, complete, start
+from runner.process import FORKED, PYTHON, ROOT, Server, complete, start
 from runner.services import Service
 
 APART = Path(os.environ.get("APART", ROOT / ".cache"))
@@ -20,7 +20,7 @@ _REDIS = "redis://127.0.0.1:{port}"
 RABBITMQ = "amqp://guest:guest@127.0.0.1:{port}/%2F"
 POSTGRESQL = "postgresql://postgres@127.0.0.1:{port}/{database}"
 """Addresses for clients."""
-_OF_THE_QUEUE = r"multi-threaded, use of fork\(\)|signature of athrow\(\) is deprecated"
+_OF_THE_QUEUE = rf"{FORKED}|signature of athrow\(\) is deprecated"
 """What Python 3.12 and newer say of a worker that forks with threads, or of Taskiq's code."""
 _PROCRASTINATE = ("procrastinate", "--app", "{module}.queue")
 

@@ -51,6 +51,10 @@ FAILURES = r"Traceback|ERROR|CRITICAL"
 """What is expected of a process whose failures are told in another way: all but warnings."""
 
 
+FORKED = r"multi-threaded, use of fork\(\)"
+"""What Python 3.12 and newer warn of where a process with threads forks."""
+
+
 class ServerError(AssertionError):
     """A server did not start, did not print what was waited for, or did not stop."""
 
@@ -90,6 +94,11 @@ class Server:
         with self._news:
             self._ended = True
             self._news.notify_all()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """The host and the port of its `url`, for a socket."""
+        return _address(self.url)
 
     @property
     def lines(self) -> list[Line]:
@@ -401,17 +410,21 @@ def complete(
             raise ServerError(f"ended with {code}:\n{once.transcript()}")
 
 
+def _address(url: str) -> tuple[str, int]:
+    host, _, port = url.removeprefix("http://").partition(":")
+    return host, int(port)
+
+
 def wait_until_it_listens(url: str) -> None:
     """Wait until somebody listens at that address.
 
     With ``--workers`` and ``--reload`` it is printed before a worker does. Raises
     `ServerError` if nobody does within `START_TIMEOUT` seconds.
     """
-    host, _, port = url.removeprefix("http://").partition(":")
     deadline = time.monotonic() + START_TIMEOUT
     while True:
         try:
-            socket.create_connection((host, int(port))).close()
+            socket.create_connection(_address(url)).close()
             return
         except ConnectionRefusedError:
             if time.monotonic() > deadline:

@@ -1,13 +1,22 @@
 """Sends an app what its schema allows and what it forbids."""
 
 import time
+from typing import NamedTuple
 
 import schemathesis
 from hypothesis import HealthCheck, given, settings, strategies
 
-Answer = tuple[str, int, tuple[str, ...], bool]
-"""The path as in the schema, the status, the statuses that the schema declares, and whether
-it says of what type its body is, if it has one."""
+
+class Answer(NamedTuple):
+    """What an app has answered."""
+
+    path: str
+    """As in the schema."""
+    status: int
+    declared: tuple[str, ...]
+    """The statuses that the schema declares."""
+    typed: bool
+    """Whether it says of what type its body is, if it has one."""
 
 
 _ENOUGH = 2.0
@@ -24,12 +33,12 @@ def faults(url: str) -> list[Answer]:
     answers: list[Answer] = []
     for result in schema.get_all_operations():
         _try(result.ok(), url, answers)
-    assert {path for path, *_ in answers} == set(schema.raw_schema["paths"])
+    assert {answer.path for answer in answers} == set(schema.raw_schema["paths"])
     return [
         answer
         for answer in answers
-        for _, status, declared, typed in [answer]
-        if not typed or (status >= 500 and str(status) not in declared)
+        if not answer.typed
+        or (answer.status >= 500 and str(answer.status) not in answer.declared)
     ]
 
 
@@ -45,7 +54,7 @@ def _try(operation, url: str, answers: list[Answer]) -> None:
         answer = case.call(base_url=url)
         declared = tuple(case.operation.definition.raw["responses"])
         typed = not answer.content or "content-type" in answer.headers
-        answers.append((case.path, answer.status_code, declared, typed))
+        answers.append(Answer(case.path, answer.status_code, declared, typed))
 
     call()
 

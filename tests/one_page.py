@@ -12,7 +12,15 @@ from runner.process import ROOT
 from runner.scenes import SCENES
 from tests import sessions
 from theme.fences import nearest
-from workshop.pages import DOCS, EXAMPLES, PAGES, address_of, claims_of, page_of
+from workshop.pages import (
+    DOCS,
+    EXAMPLES,
+    PAGES,
+    address_of,
+    claims_of,
+    page_of,
+    page_of_file,
+)
 
 _KINDS = {
     "test_code": "format, types, imports",
@@ -81,10 +89,7 @@ def _concerns(item: pytest.Item, page: str) -> bool:
 def _is_of(value: object, page: str) -> bool:
     """Whether a test's parameter is the page, its address, or one of its files or scenes."""
     if isinstance(value, Path):
-        name = value.with_suffix("")
-        return name.is_relative_to(EXAMPLES) and (
-            page_of(name.relative_to(EXAMPLES).as_posix()) == page
-        )
+        return value.is_relative_to(EXAMPLES) and page_of_file(value) == page
     if isinstance(value, str) and value in SCENES:
         return page_of(SCENES[value].example) == page
     return value in (page, address_of(page))

@@ -4,7 +4,6 @@ import re
 import socket
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -276,8 +275,7 @@ def test_so_is_an_async_generator_whose_reader_was_slow():
     with serve(
         "examples.after_the_stream.left_standing:app", "--no-access-log"
     ) as server:
-        address = urlsplit(server.url)
-        with socket.create_connection((address.hostname, address.port)) as connection:
+        with socket.create_connection(server.address) as connection:
             connection.sendall(b"GET /export HTTP/1.1\r\nHost: localhost\r\n\r\n")
             server.wait_for("export: row 0")
             wait_until_it_waits(server)

@@ -53,13 +53,6 @@ def partner() -> Iterator[Partner]:
         partner.may_answer.set()
 
 
-def address_of(server: Server) -> tuple[str, int]:
-    """Where it listens."""
-    url = httpx.URL(server.url)
-    assert url.port
-    return url.host, url.port
-
-
 def ask_at_once(server: Server, path: str, times: int) -> None:
     """Send so many orders to the partner, all of whom have their answer."""
     assert set(post_at_once(server, path, times)) == {200}
@@ -90,7 +83,7 @@ def test_a_client_for_each_call_takes_files_until_nobody_is_answered(
             else:
                 server.wait_for("Errno 24.*Too many open files")
                 for _ in range(64):  # more than it may accept
-                    idle.enter_context(socket.create_connection(address_of(server)))
+                    idle.enter_context(socket.create_connection(server.address))
                 server.wait_for("accept.* out of system resource")
                 with pytest.raises(httpx.TimeoutException):
                     another.get("/openapi.json")

@@ -14,7 +14,6 @@ from multiprocessing import active_children
 from pathlib import Path
 from statistics import median
 
-import httpx
 import psutil
 import pytest
 from fastapi.testclient import TestClient
@@ -23,7 +22,7 @@ from bench.latency import EXAMPLE, NAME
 from examples.heavy_work import robust_pool
 from recording.model import Latencies, Latency, load
 from runner import Server, client, serve
-from runner.process import ROOT, lives
+from runner.process import FORKED, ROOT, lives
 from tests.copying import changed
 from tests.orders import ask_until
 from tests.terminal import positions
@@ -121,15 +120,12 @@ def test_a_forked_process_keeps_the_port_of_a_killed_server(method: str, kept: b
         server.process.wait(30)
         with socket.socket() as again:
             again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            port = int(server.url.rpartition(":")[2])
-            in_use = again.connect_ex(("127.0.0.1", port)) == 0
+            in_use = again.connect_ex(server.address) == 0
         assert lives(pid)
     assert in_use == kept
 
 
 OWN_PROCESS = "examples.processes_and_programs.own_process:app"
-FORKED = r"multi-threaded, use of fork\(\)"
-"""What Python 3.12 and newer warn of, where a thread runs."""
 
 
 def peers(server: Server) -> set[int]:
@@ -144,7 +140,7 @@ def test_a_forked_process_keeps_open_connections_that_the_server_closes():
     """It holds every connection that was open when it began. One that uvicorn closes after `--timeout-keep-alive` stays open for the client: the request that it sends there next has no answer, and breaks off when the process ends."""
     with (
         serve(OWN_PROCESS, "--timeout-keep-alive", "1") as server,
-        socket.create_connection(("127.0.0.1", httpx.URL(server.url).port)) as kept,
+        socket.create_connection(server.address) as kept,
     ):
         server.expect(FORKED)
         kept.sendall(b"POST /fork/60 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")

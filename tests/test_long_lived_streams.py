@@ -404,8 +404,7 @@ def test_a_client_that_answers_no_ping_is_cut():
     )
     options = ("--ws-ping-interval", "1", "--ws-ping-timeout", "1")
     with serve(STOPPED, *options) as server:
-        address = "127.0.0.1", int(server.url.rpartition(":")[2])
-        with socket.create_connection(address, timeout=30) as silent:
+        with socket.create_connection(server.address, timeout=30) as silent:
             silent.sendall(upgrade.encode())
             frames = b"".join(iter(lambda: silent.recv(1000), b""))
         server.wait_for("chat: closed with 1005")

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from runner import Server, client, serve
-from runner.process import PYTHON, ROOT, ServerError, free_port, lives, start
+from runner.process import FORKED, PYTHON, ROOT, ServerError, free_port, lives, start
 from tests.copying import changed, with_changes
 from tests.orders import ask_until
 from tests.terminal import positions
@@ -275,8 +275,6 @@ def test_each_cell_of_the_table(row: str, column: str, text: str):
 
 
 OWN_PROCESS = "examples.processes_and_programs.own_process:app"
-FORKED = r"multi-threaded, use of fork\(\)"
-"""What Python 3.12 and newer warn of, where a thread runs."""
 
 
 def test_the_request_is_answered_while_the_process_works():

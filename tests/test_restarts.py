@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -409,8 +408,7 @@ def test_an_idle_connection_counts_for_limit_concurrency():
     """It counts open connections too, idle ones as well: with a limit of two, one that a client or proxy keeps open makes the next request a `503`."""
     with uvicorn("--limit-concurrency", "2") as server:
         url = f"{server.url}/openapi.json"
-        address = urlsplit(server.url)
-        with socket.create_connection((address.hostname, address.port)):
+        with socket.create_connection(server.address):
             ask_until(lambda: client.get(url).status_code, lambda s: s == 503, 30)
         ask_until(lambda: client.get(url).status_code, lambda s: s == 200, 30)
 

@@ -10,7 +10,7 @@ import pytest
 from runner.process import ROOT
 from tests.spreading import scope_of
 from tests.weighing import weights
-from workshop.pages import EXAMPLES, PAGES, claims_of, page_of
+from workshop.pages import EXAMPLES, PAGES, claims_of, page_of, page_of_file
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_what_shares_a_folder_runs_in_one_process(one: str, other: str, together
 
 def test_each_example_belongs_to_a_page_with_claims():
     for file in EXAMPLES.rglob("*.py"):
-        page = page_of(file.relative_to(EXAMPLES).with_suffix("").as_posix())
+        page = page_of_file(file)
         assert page in PAGES
         assert claims_of(page), page
 

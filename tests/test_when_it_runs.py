@@ -2,7 +2,6 @@
 
 import socket
 import time
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -104,9 +103,8 @@ def test_pipelined_requests_do_not_wait(parser: str):
     """Nor does a second request that is sent before the first is answered."""
     target = "examples.when_it_runs.two_middlewares:app"
     with serve(target, "--http", parser) as server:
-        address = urlsplit(server.url)
         head = b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n"
-        with socket.create_connection((address.hostname, address.port)) as connection:
+        with socket.create_connection(server.address) as connection:
             connection.sendall(b"POST /task" + head + b"\r\n")
             connection.sendall(b"GET /docs" + head + b"Connection: close\r\n\r\n")
             answer = connection.makefile("rb").read()

@@ -9,11 +9,9 @@ line of JSON: pytest's exit code, null if it took longer, and what it printed.
 import importlib
 import json
 import os
-import select
 import sys
 import tempfile
-import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import count
 
@@ -32,12 +30,14 @@ def main() -> None:
     """Follow the orders until there are no more."""
     page = sys.argv[1]
     needed = {needs_of(target_of(file)).service for file in examples_of(page)} - {""}
-    _start(needed)
     warm = nursery._nursery(os.getpid())
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     _import_what_tests_import(page)
     for number, line in enumerate(sys.stdin, 1):
-        _start(needed)
+        order = json.loads(line)
+        for name in needed:
+            with suppress(pytest.skip.Exception):
+                services.running(name)
         keep = {child.pid for child in psutil.Process(warm._process.pid).children()}
         with (
             tempfile.TemporaryDirectory() as folder,
@@ -48,8 +48,8 @@ def main() -> None:
                 tempfile.tempdir = os.environ["TMPDIR"] = folder
                 services._numbers = count(1000 * number)
                 nursery._nursery = lambda _owner: warm  # type: ignore[assignment]
-                _run(json.loads(line)["arguments"], told.fileno())
-            code = _wait(pid, json.loads(line)["timeout"])
+                _run(order["arguments"], told.fileno())
+            code = _wait(pid, order["timeout"])
             for child in psutil.Process(warm._process.pid).children():
                 if child.pid not in keep:
                     kill_tree(child.pid)
@@ -59,28 +59,14 @@ def main() -> None:
             _drop_databases()
 
 
-def _start(needed: Iterable[str]) -> None:
-    for name in needed:
-        with suppress(pytest.skip.Exception):
-            services.running(name)
-
-
 def _import_what_tests_import(page: str) -> None:
     """All but the examples and the tests themselves, which a run may find changed."""
     null, out = os.open(os.devnull, os.O_WRONLY), os.dup(1)
     os.dup2(null, 1)
     claims = claims_of(page)
     assert claims is not None
-    pytest.main(
-        [
-            "--collect-only",
-            "--assert=plain",
-            "-q",
-            "-n0",
-            "-pno:cacheprovider",
-            str(claims),
-        ]
-    )
+    options = ["--collect-only", "--assert=plain", "-q", "-n0", "-pno:cacheprovider"]
+    pytest.main([*options, str(claims)])
     sys.stdout.flush()
     os.dup2(out, 1)
     for name in [*sys.modules]:
@@ -105,15 +91,13 @@ def _run(arguments: Sequence[str], output: int) -> None:
 
 def _wait(pid: int, timeout: float) -> int | None:
     """The exit code; None, and the process is ended, if it takes longer."""
-    deadline = time.monotonic() + timeout
-    pidfd = os.pidfd_open(pid)
-    if not select.select([pidfd], [], [], max(0, deadline - time.monotonic()))[0]:
+    process = psutil.Process(pid)
+    try:
+        return process.wait(timeout)
+    except psutil.TimeoutExpired:
         kill_tree(pid)
-        os.waitpid(pid, 0)
-        os.close(pidfd)
+        process.wait()
         return None
-    os.close(pidfd)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def _drop_databases() -> None:

@@ -53,7 +53,7 @@ from cosmic_ray.work_item import (
 from runner.process import ROOT, kill_tree
 from workshop.copying import copied
 from workshop.operators import OPERATORS
-from workshop.pages import DOCS, EXAMPLES, PAGES, claims_of, examples_of, page_of
+from workshop.pages import DOCS, EXAMPLES, PAGES, claims_of, examples_of, page_of_file
 
 FOUND = ROOT / ".cache/mutants.sqlite"
 JOBS = 3 * len(os.sched_getaffinity(0))
@@ -201,6 +201,13 @@ def unmatched(page: str) -> list[str]:
     ]
 
 
+_QUIETLY = (
+    *("-q", "-n0", "-rfE", "--tb=line", "--show-capture=no", "--assert=plain"),
+    *("-pno:cacheprovider", "-m", "queues or not queues"),
+)
+"""pytest's options: which tests fail, and no more."""
+
+
 class _Warm:
     """A process of `tests.warm`, which runs the tests of one page in one copy."""
 
@@ -254,16 +261,8 @@ class Copy:
             self._warm = _Warm(self.folder, page, self._made)
         changed = self.folder / file.relative_to(ROOT)
         changed.write_text(code)
-        arguments = [
-            "-q",
-            "-n0",
-            "-rfE",
-            "--tb=line",
-            "-pno:cacheprovider",
-            "--assert=plain",
-        ]
-        arguments += ["--show-capture=no", "-m", "queues or not queues"]
-        arguments += [f"--basetemp={self._tests}", "--page", page, *options, *tests]
+        arguments = [*_QUIETLY, f"--basetemp={self._tests}", "--page", page]
+        arguments += [*options, *tests]
         try:
             return self._warm.run(arguments, timeout)
         finally:
@@ -396,7 +395,7 @@ def run(files: Sequence[Path]) -> bool:
 
     Ended by Ctrl+C or SIGTERM, it leaves neither a copy nor a process behind.
     """
-    pages = {file: _page_of_file(file) for file in files}
+    pages = {file: page_of_file(file) for file in files}
     survived = False
     for page in dict.fromkeys(pages.values()):
         wrong = unmatched(page)
@@ -413,13 +412,10 @@ def run(files: Sequence[Path]) -> bool:
         try:
             for number in range(min(JOBS, len(files))):
                 copies.put(Copy(Path(folder, str(number))))
-            survived |= any(
-                [
-                    *threads.map(
-                        lambda f: _run_example(f, pages[f], copies, database), files
-                    )
-                ]
+            found = threads.map(
+                lambda file: _run_example(file, pages[file], copies, database), files
             )
+            survived |= any([*found])  # of all, not of those up to the first
         except KeyboardInterrupt:
             threads.shutdown(wait=False, cancel_futures=True)
             kill_tree(os.getpid(), children_only=True)
@@ -427,10 +423,6 @@ def run(files: Sequence[Path]) -> bool:
         while not copies.empty():
             copies.get().close()
     return survived
-
-
-def _page_of_file(file: Path) -> str:
-    return page_of(file.relative_to(EXAMPLES).with_suffix("").as_posix())
 
 
 def _run_example(file: Path, page: str, copies: Queue[Copy], database: WorkDB) -> bool:

@@ -15,7 +15,6 @@ Position = tuple[tuple[int, int], tuple[int, int]]
 
 _OF_COSMIC_RAY = (
     "AddNot",
-    "RemoveDecorator",
     "ReplaceAndWithOr",
     "ReplaceBinaryOperator_Add_Sub",
     "ReplaceBinaryOperator_Div_Mul",

@@ -29,6 +29,11 @@ def page_of(example: str) -> str:
     return name if name in PAGES else name.partition("/")[0]
 
 
+def page_of_file(file: Path) -> str:
+    """The page of a file below ``examples/``."""
+    return page_of(file.relative_to(EXAMPLES).with_suffix("").as_posix())
+
+
 def page_of_scene(name: str, example: str) -> str:
     """The page that shows a scene: that of its name, or else that of its example."""
     page = page_of(name)
@@ -65,8 +70,7 @@ def _examples() -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for file in sorted(EXAMPLES.rglob("*.py")):
         if file.name != "__init__.py":
-            name = file.relative_to(EXAMPLES).with_suffix("").as_posix()
-            found.setdefault(page_of(name), []).append(file)
+            found.setdefault(page_of_file(file), []).append(file)
     return found
 
 

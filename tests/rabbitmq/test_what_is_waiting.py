@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -412,24 +412,30 @@ def ping(env: dict[str, str], name: str = "celery@probed", shell: bool = False) 
         return asked.wait()
 
 
+def probed(folder: Path) -> dict[str, str]:
+    """The environment of an app and a worker whose job does not end meanwhile."""
+    endless = {"time.sleep(0.1)": "time.sleep(60)"}
+    return changed(settings_of(STOPS, folder), folder, STOPS, endless)
+
+
+def a_probed_worker(
+    env: dict[str, str], *options: str
+) -> AbstractContextManager[Server]:
+    """A worker of the name that `ping` asks for."""
+    options = ("--concurrency", "1", "--hostname", "celery@probed", *options)
+    return start_worker(needs_of(STOPS), "changed", env, *options)
+
+
 @pytest.mark.queues
 @pytest.mark.parametrize(("pool", "busy"), [("prefork", 0), ("solo", 69)])
 def test_a_worker_at_work_answers_a_probe_unless_its_pool_is_solo(
     pool: str, busy: int, tmp_path: Path
 ):
     """`celery inspect ping` ends with 0 if the worker of that name answers, and it does while it works. With `--pool solo` a worker at work does not answer: exit code 69, as for one that is gone."""
-    env = changed(
-        settings_of(STOPS, tmp_path),
-        tmp_path,
-        STOPS,
-        {"time.sleep(0.1)": "time.sleep(60)"},
-    )
-    options = ("--hostname", "celery@probed", "--pool", pool)
+    env = probed(tmp_path)
     with (
         serve("changed:app", env=env) as app,
-        start_worker(
-            needs_of(STOPS), "changed", env, "--concurrency", "1", *options
-        ) as worker,
+        a_probed_worker(env, "--pool", pool) as worker,
     ):
         assert ping(env) == 0
         client.post(f"{app.url}/reports/2026")
@@ -442,18 +448,8 @@ def test_a_worker_at_work_answers_a_probe_unless_its_pool_is_solo(
 @pytest.mark.queues
 def test_a_probe_without_a_shell_asks_for_nobody(tmp_path: Path):
     """Without a shell `$HOSTNAME` is no name, and nobody answers: 69. So write `["sh", "-c", "celery … --destination celery@$HOSTNAME"]`."""
-    env = changed(settings_of(STOPS, tmp_path), tmp_path, STOPS, {}) | {
-        "HOSTNAME": "probed"
-    }
-    with start_worker(
-        needs_of(STOPS),
-        "changed",
-        env,
-        "--concurrency",
-        "1",
-        "--hostname",
-        "celery@probed",
-    ):
+    env = probed(tmp_path) | {"HOSTNAME": "probed"}
+    with a_probed_worker(env):
         assert ping(env, "celery@$HOSTNAME") == 69
         assert ping(env, "celery@$HOSTNAME", shell=True) == 0
 
@@ -463,23 +459,10 @@ def test_while_the_broker_is_down_every_worker_fails_its_probe(
     tmp_path: Path, redis: Service
 ):
     """While Redis is down the probe ends with 69 too, though the worker works: Kubernetes would restart each of them, in the middle of its job."""
-    env = changed(
-        settings_of(STOPS, tmp_path),
-        tmp_path,
-        STOPS,
-        {"time.sleep(0.1)": "time.sleep(60)"},
-    )
+    env = probed(tmp_path)
     with (
         serve("changed:app", env=env) as app,
-        start_worker(
-            needs_of(STOPS),
-            "changed",
-            env,
-            "--concurrency",
-            "1",
-            "--hostname",
-            "celery@probed",
-        ) as worker,
+        a_probed_worker(env) as worker,
     ):
         worker.expect("Connection|ERROR|Traceback|CPendingDeprecationWarning")
         client.post(f"{app.url}/reports/2026")
