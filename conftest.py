@@ -8,6 +8,7 @@ from zlib import crc32
 import pytest
 from sybil import Sybil
 
+from runner import nursery
 from tests import sessions
 from tests.spreading import ByFolder, scope_of
 
@@ -63,7 +64,23 @@ def pytest_runtestloop() -> None:
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """Six more than there are cores: most tests wait for something. Of one page there are few."""
-    return (os.cpu_count() or 1) + (4 if config.getoption("--page") else 6)
+    return (os.cpu_count() or 1) + (3 if config.getoption("--page") else 6)
+
+
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    """What most examples import is imported once, for all processes."""
+    shared = nursery.Shared()
+    config.add_cleanup(shared.end)
+    nursery.shared_at = shared.address
+
+
+def pytest_configure_node(node) -> None:
+    node.workerinput["nursery"] = nursery.shared_at
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):
+        nursery.shared_at = config.workerinput["nursery"]
 
 
 def pytest_xdist_make_scheduler(config, log):

@@ -4,6 +4,7 @@ The nursery is one child process of that one. It imports what most examples need
 most of what a start costs, and then follows the orders on its standard input, a socket: to
 fork itself and be ``python -m MODULE``, or to start any other command. When its input
 closes, whatever closed it, it sends SIGKILL to the group of each process that still runs.
+Several processes may `share` the imports: then the nursery of each is forked from one.
 
 Each process leads a group and a session of its own. What a forked one finds is what one
 started by hand finds, but for the modules that are imported already, and its command line
@@ -22,6 +23,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -148,26 +150,48 @@ class Process:
         self._status.close()
 
 
+class Shared:
+    """A nursery from which others are forked, those of the processes that are told `address`."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(dir="/tmp")  # the address is short
+        self.address = f"{self._folder.name}/nursery"
+        self._input, theirs = socket.socketpair()
+        with theirs, socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(self.address)
+            listener.listen()
+            self._process = _start(theirs, listener)
+
+    def end(self) -> None:
+        """End it, and not those that were forked from it: they end with their owners."""
+        self._input.close()
+        self._process.wait()
+        self._folder.cleanup()
+
+
+shared_at = ""
+"""The address of the nursery that this process's own is to be forked from, if any."""
+
+
 class _Nursery:
     """The owner's side: starts the nursery, and gives it orders."""
 
     def __init__(self) -> None:
-        self._input, theirs = socket.socketpair()
         self._one_at_a_time = threading.Lock()
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, __file__],
-                stdin=theirs.fileno(),
-                stdout=subprocess.DEVNULL,
-                env={k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
-                | {"PYTHONWARNINGS": WARNINGS},
-                start_new_session=True,  # Ctrl-C in the owner's terminal is not for it
-            )
+        self._process = None
+        if shared_at:
+            self._input = socket.socket(socket.AF_UNIX)
+            self._input.connect(shared_at)
+        else:
+            self._input, theirs = socket.socketpair()
+            with theirs:
+                self._process = _start(theirs)
         atexit.register(self._end)
 
     def _end(self) -> None:
         self._input.close()
-        self._process.wait()
+        if self._process:
+            self._process.wait()
 
     def send(self, order: dict[str, Any], *descriptors: int) -> None:
         words = json.dumps(order).encode()
@@ -175,6 +199,20 @@ class _Nursery:
             length = len(words).to_bytes(4, "big")
             socket.send_fds(self._input, [length], list(descriptors))
             self._input.sendall(words)
+
+
+def _start(orders: socket.socket, *listeners: socket.socket) -> subprocess.Popen[bytes]:
+    """Start a nursery with this input, which may have a socket where others are asked for."""
+    numbers = [listener.fileno() for listener in listeners]
+    return subprocess.Popen(
+        [sys.executable, __file__, *map(str, numbers)],
+        stdin=orders.fileno(),
+        stdout=subprocess.DEVNULL,
+        pass_fds=numbers,
+        env={k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+        | {"PYTHONWARNINGS": WARNINGS},
+        start_new_session=True,  # Ctrl-C in the owner's terminal is not for it
+    )
 
 
 @cache
@@ -192,13 +230,32 @@ def main() -> None:
     ThreadPoolExecutor._counter = count().__next__  # type: ignore[attr-defined] # DBOS has one
     gc.enable()
     gc.collect()  # once, or each forked process would look through it all
-    if order := _follow_orders():
+    own = socket.socket(fileno=os.dup(0))
+    orders: socket.socket | None = own
+    for number in sys.argv[1:]:
+        orders = _forked_for_each(socket.socket(fileno=int(number)), own)
+    if orders and (order := _follow_orders(orders)):
         _become(order, path)
 
 
-def _follow_orders() -> dict[str, Any] | None:
+def _forked_for_each(
+    listener: socket.socket, until: socket.socket
+) -> socket.socket | None:
+    """Fork a nursery for each that connects, until that input ends. In one, return its input."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how they have ended
+    with listener, until:
+        while until not in select.select([listener, until], [], [])[0]:
+            orders, _ = listener.accept()
+            if not os.fork():
+                os.setsid()
+                os.dup2(orders.fileno(), 0)
+                return orders
+            orders.close()
+    return None
+
+
+def _follow_orders(orders: socket.socket) -> dict[str, Any] | None:
     """Fork on order until the input ends. In a forked process, return its order."""
-    orders = socket.socket(fileno=os.dup(0))
     wake, waker = socket.socketpair()
     waker.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
