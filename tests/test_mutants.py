@@ -125,7 +125,7 @@ def test_ended_early_it_leaves_no_copy_and_no_process(tmp_path: Path):
     env = os.environ | {"TMPDIR": str(tmp_path / "made")}
     with subprocess.Popen(command, cwd=ROOT, env=env) as run:
         try:
-            ask_until(lambda: [*tmp_path.glob("made/*/*/tests")], bool, 60)
+            ask_until(lambda: [*tmp_path.glob("made/*/*/tests")], bool, 240)
             begun = psutil.Process(run.pid).children(recursive=True)
             run.terminate()
             assert run.wait(30) != 0

@@ -9,7 +9,7 @@ import pytest
 
 from workshop.mistakes import TO_DO
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # six builds of the site
 
 
 def test_a_page_that_was_begun_is_red_until_it_is_written(copy: Path):
