@@ -94,8 +94,8 @@ _ALL = [
     ),
     Way(
         name="DBOS on SQLite",
-        module="examples.durable_on_one_machine.workflows",
-        needs=NEEDS["durable_on_one_machine/workflows"],
+        module="examples.dbos.workflows",
+        needs=NEEDS["dbos"],
     ),
     Way(
         name="Taskiq, RabbitMQ",

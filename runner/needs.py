@@ -128,7 +128,7 @@ _RQ = Needs(
 
 NEEDS = {
     "durable_on_one_machine": _DURABLE,
-    "durable_on_one_machine/workflows": _DBOS,
+    "dbos": _DBOS,
     "serverless": _DURABLE,
     "many_machines": replace(
         _TASKIQ,

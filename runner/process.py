@@ -366,7 +366,7 @@ def start(
             line = server.wait_for(ready, timeout=START_TIMEOUT, shown=shown)
             if found := re.search(ready, line.text):
                 server.url = "".join(found.groups())
-        if server.url and "--workers" in command:
+        if server.url and "--workers" in command and "--reload" not in command:
             number = int(command[command.index("--workers") + 1])
             server.wait_for(_STARTED, nth=number, timeout=START_TIMEOUT)
         if server.url and {"--workers", "--reload"} & {*command}:

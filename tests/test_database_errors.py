@@ -23,7 +23,7 @@ from tests.copying import changed
 from tests.load import post_at_once
 from tests.orders import ask_until
 from tests.services import in_a_thread, settings_of
-from tests.test_restarts import gunicorn
+from tests.what_is_left import gunicorn
 
 LIMITS = "examples.database_errors.pool_limits:app"
 

@@ -4,6 +4,7 @@ import os
 import re
 import time
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from signal import SIGTERM
 
@@ -15,16 +16,38 @@ from runner import client, serve
 from tests.copying import changed
 from tests.orders import ask_until
 from tests.what_is_left import (
+    TARGET,
+    Cell,
+    Row,
     ask_gunicorn_once_more,
+    cells,
+    end_it,
     gunicorn,
     what_became_of_it,
     worker_of,
 )
 
-TARGET = "examples.restarts.what_is_left:app"
 STREAM = "examples.testing.news:app"
 LIMITED = "examples.gunicorn.limited:app"
 LIMIT = {'"timeout_graceful_shutdown": 20': '"timeout_graceful_shutdown": 1'}
+
+
+ROWS = {
+    "`SIGTERM`": Row(gunicorn, end_it),
+    "`--graceful-timeout 1`, `SIGTERM`": Row(
+        partial(gunicorn, "--graceful-timeout", "1"), end_it
+    ),
+    "`--max-requests 2`, and the second request": Row(
+        partial(gunicorn, "--max-requests", "2"), ask_gunicorn_once_more
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", cells("gunicorn"), ids=str)
+def test_each_cell_of_the_table(cell: Cell, tmp_path: Path):
+    """Each cell of the table: a server of its own, the work begun, the signal sent, and what was printed until the process had ended."""
+    cell.check(ROWS[cell.row], tmp_path)
 
 
 def test_gunicorn_has_a_limit_of_thirty_seconds():

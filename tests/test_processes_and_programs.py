@@ -20,7 +20,7 @@ from runner.process import FORKED, PYTHON, ROOT, ServerError, free_port, lives, 
 from tests.copying import changed, with_changes
 from tests.orders import ask_until
 from tests.terminal import positions
-from tests.test_restarts import change_the_file
+from tests.what_is_left import change_the_file
 
 pytestmark = pytest.mark.slow
 

@@ -1,15 +1,9 @@
 """The statements of docs/restarts.md; its table is tested cell by cell."""
 
 import os
-import re
-import shlex
-import shutil
 import socket
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
@@ -20,28 +14,19 @@ from fastapi.testclient import TestClient
 from uvicorn.importer import import_from_string
 
 from runner import Server, client, new_client, serve
-from runner.needs import NEEDS, start_worker
-from runner.process import PYTHON, ROOT, start
-from tests.copying import changed, save_until, with_changes
-from tests.orders import ask_until, place
-from tests.services import settings_of
+from runner.process import start
+from tests.orders import ask_until
 from tests.terminal import positions
 from tests.what_is_left import (
-    ask_gunicorn_once_more,
-    gunicorn,
+    Cell,
+    Row,
+    cells,
+    uvicorn,
     what_became_of_it,
-    worker_of,
 )
 
 TARGET = "examples.restarts.what_is_left:app"
 HALTED = "Shutting down|Waiting for application shutdown"
-
-
-def reload_of(folder: Path, *options: str) -> AbstractContextManager[Server]:
-    """Run ``uvicorn --reload`` on a copy that may be changed."""
-    shutil.copy(ROOT / "examples/restarts/what_is_left.py", folder / "main.py")
-    command = [sys.executable, "-m", "uvicorn", "main:app", "--reload", "--port", "0"]
-    return start([*command, *options], cwd=folder)
 
 
 def signals(*numbers: Signals) -> Callable[[Server, Path], None]:
@@ -57,39 +42,12 @@ def signals(*numbers: Signals) -> Callable[[Server, Path], None]:
     return stop
 
 
-def change_the_file(server: Server, folder: Path) -> None:
-    """Change the file until it is noticed, and wait for the new server."""
-    save_until(server, "Reloading", folder / "main.py")
-    server.wait_for("Application startup complete", nth=2)
-
-
-def kill_the_worker(server: Server, _: Path) -> None:
-    """Kill the worker at work, and wait for the one that takes its place.
-
-    If it is killed while uvicorn waits for its answer, uvicorn waits to the end, 20 seconds.
-    """
-    os.kill(worker_of(server), SIGKILL)
-    server.wait_for("Started server process", nth=3, timeout=60)
-
-
 def ask_once_more(server: Server, _: Path) -> None:
     """Send the request after which the server ends by itself, and wait for the end."""
     client.get(f"{server.url}/openapi.json")
     server.wait()
 
 
-@dataclass(frozen=True)
-class Row:
-    """How the server is started and stopped, and how long the work takes."""
-
-    start: Callable[..., AbstractContextManager[Server]]
-    stop: Callable[[Server, Path], None]
-    seconds: float = 0.5
-    workers: int = 1
-    needs_folder: bool = False
-
-
-uvicorn = partial(serve, TARGET)
 limited = partial(uvicorn, "--timeout-graceful-shutdown", "1")
 ROWS = {
     "`SIGTERM`": Row(uvicorn, signals(SIGTERM)),
@@ -99,74 +57,17 @@ ROWS = {
     "`SIGKILL`": Row(uvicorn, signals(SIGKILL)),
     "`SIGTERM` with `--timeout-graceful-shutdown 1`": Row(limited, signals(SIGTERM)),
     "`SIGINT` with `--timeout-graceful-shutdown 1`": Row(limited, signals(SIGINT), 2.5),
-    "`--reload`, and a file is changed": Row(
-        reload_of, change_the_file, 2, needs_folder=True
-    ),
-    "`--workers 2`, `SIGTERM` to the first process": Row(
-        partial(uvicorn, "--workers", "2"), signals(SIGTERM), 1, workers=2
-    ),
-    "`--workers 2`, `SIGKILL` to the worker": Row(
-        partial(uvicorn, "--workers", "2"), kill_the_worker, workers=2
-    ),
     "`--limit-max-requests 2`, and the second request": Row(
         partial(uvicorn, "--limit-max-requests", "2"), ask_once_more
-    ),
-    "gunicorn, `SIGTERM`": Row(gunicorn, signals(SIGTERM)),
-    "gunicorn with `--graceful-timeout 1`, `SIGTERM`": Row(
-        partial(gunicorn, "--graceful-timeout", "1"), signals(SIGTERM)
-    ),
-    "gunicorn with `--max-requests 2`, and the second request": Row(
-        partial(gunicorn, "--max-requests", "2"), ask_gunicorn_once_more
     ),
 }
 
 
-PAGE = ROOT / "docs/restarts.md"
-
-
-def cells() -> list[tuple[str, str, str]]:
-    """The row, the column and the text of each cell of the page's table."""
-    page = PAGE.read_text()
-    table = [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in page.splitlines()
-        if line.startswith("| ")
-    ]
-    columns = ["def", "async-def", "create-task"]
-    assert [re.sub(r"\W+", "-", name).strip("-") for name in table[0][1:4]] == [
-        "def-task",
-        "async-def-task",
-        "create_task",
-    ]
-    return [
-        (row[0], column, text)
-        for row in table[1:]
-        for column, text in zip(columns, row[1:4], strict=True)
-    ]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(("row", "column", "text"), cells())
-def test_each_cell_of_the_table(row: str, column: str, text: str, tmp_path: Path):
+@pytest.mark.parametrize("cell", cells("restarts"), ids=str)
+def test_each_cell_of_the_table(cell: Cell, tmp_path: Path):
     """Each cell of the table: a server of its own, the work begun, the signal sent, and what was printed until the process had ended."""
-    how = ROWS[row]
-    with how.start(tmp_path) if how.needs_folder else how.start() as server:
-        server.expect("CancelledError|graceful shutdown exceeded|was sent SIGKILL")
-        server.wait_for("Application startup complete", nth=how.workers)
-        seconds = how.seconds if text == "done" else 30  # not by a hair
-        client.post(f"{server.url}/{column}/{seconds}")
-        worker_of(server)
-        how.stop(server, tmp_path)
-        found = what_became_of_it(server)
-    assert found == text, (
-        f"docs/restarts.md:{line_of(row)}: {column} is {found}: say that"
-    )
-
-
-def line_of(row: str) -> int:
-    """The line of the page in which that row of the table is, counted from 1."""
-    lines = PAGE.read_text().splitlines()
-    return next(n for n, line in enumerate(lines, 1) if line.startswith(f"| {row} |"))
+    cell.check(ROWS[cell.row], tmp_path)
 
 
 @pytest.mark.slow
@@ -214,146 +115,6 @@ def test_a_stop_closes_kept_connections_that_are_idle():
         server.process.send_signal(SIGTERM)
         assert connection.recv(1) == b""
         assert "work: done" not in server.transcript()
-
-
-def test_reload_waits_for_the_task_and_nobody_answers_meanwhile(tmp_path: Path):
-    """With `--reload` the new server starts when the old one's tasks have ended. A request that comes in between waits for both."""
-    with reload_of(tmp_path) as server:
-        client.post(f"{server.url}/async-def/5")
-        server.wait_for("work: started")
-        with ThreadPoolExecutor(1) as thread:
-            changed = thread.submit(change_the_file, server, tmp_path)
-            server.wait_for("Shutting down")
-            answer = client.get(f"{server.url}/openapi.json", timeout=60)
-            changed.result()
-        server.wait_for("GET /openapi.json")
-        done, started, answered = positions(
-            server, "work: done", "Started server process", "GET /openapi.json"
-        )
-    assert answer.status_code == 200
-    assert started < done < answered
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("limit", [(), ("--timeout-graceful-shutdown", "1")])
-def test_a_reload_waits_for_the_tasks_unless_it_has_a_limit(
-    limit: tuple[str, ...], tmp_path: Path
-):
-    """With `--reload` a changed file starts no new server while a task runs: the old one says `Waiting for background tasks to complete. (CTRL+C to force quit)`. With `--timeout-graceful-shutdown 1` it cancels the task, and the new one starts."""
-    with reload_of(tmp_path, *limit) as server:
-        server.expect("timeout graceful shutdown exceeded")
-        client.post(f"{server.url}/async-def/{60 if limit else 5}")
-        server.wait_for("work: started")
-        change_the_file(server, tmp_path)
-        waits, ended, started = (
-            server.wait_for(text, nth=nth).time
-            for text, nth in (
-                (r"Waiting for background tasks to complete\. \(CTRL\+C to force", 1),
-                ("work: ended", 1),
-                ("Application startup complete", 2),
-            )
-        )
-        assert waits <= ended <= started
-        assert ("work: done" in server.transcript()) == (not limit)
-
-
-def developed(queue: str, folder: Path) -> dict[str, str]:
-    """A copy of the queue's example, `changed.py`, in a folder of its own; the settings for it."""
-    target = f"examples.{queue}.receipts:app"
-    return changed(settings_of(target, folder), folder, target, {})
-
-
-def edit(folder: Path) -> Path:
-    """Have the job say `sent` where it said `done`; the changed file."""
-    file = folder / "changed.py"
-    file.write_text(with_changes(file.read_text(), {"} done": "} sent"}))
-    return file
-
-
-@pytest.mark.slow
-@pytest.mark.queues
-@pytest.mark.parametrize("queue", ["celery", "arq"])
-def test_watchfiles_restarts_a_worker_when_the_code_changes(queue: str, tmp_path: Path):
-    """`watchfiles 'celery --app main.queue worker' .`, and the same with arq's command: a file is saved, the worker is started again, and the next job runs the new code."""
-    env = developed(queue, tmp_path)
-    command = shlex.join((*PYTHON, *NEEDS[queue].worker))
-    needs = replace(NEEDS[queue], worker=("watchfiles", command, str(tmp_path)))
-    with (
-        serve("changed:app", env=env) as app,
-        start_worker(needs, "changed", env) as worker,
-    ):
-        place(app, 1)
-        worker.wait_for("order 1 done")
-        save_until(worker, "Warm shutdown|shutdown on SIGINT", edit(tmp_path))
-        place(app, 2)
-        worker.wait_for("order 2 sent")
-
-
-@pytest.mark.slow
-@pytest.mark.queues
-def test_arq_with_watch_starts_again_with_the_old_code(tmp_path: Path):
-    """`arq --watch .` prints `files changed, reloading arq worker...`, and the next job runs the old code: the module is not imported again."""
-    env = developed("arq", tmp_path)
-    with (
-        serve("changed:app", env=env) as app,
-        start_worker(NEEDS["arq"], "changed", env, "--watch", str(tmp_path)) as worker,
-    ):
-        save_until(worker, "files changed, reloading arq worker", edit(tmp_path))
-        worker.wait_for("Starting worker", nth=2)
-        place(app, 1)
-        worker.wait_for("order 1 (done|sent)")
-        assert "order 1 done" in worker.transcript()
-
-
-@pytest.mark.slow
-@pytest.mark.queues
-def test_rq_runs_the_new_code_without_a_restart(tmp_path: Path):
-    """An RQ worker imports the module in the process of each job: the next job runs the new code, and nothing is started again."""
-    env = developed("rq", tmp_path)
-    with (
-        serve("changed:app", env=env) as app,
-        start_worker(NEEDS["rq"], "changed", env) as worker,
-    ):
-        place(app, 1)
-        worker.wait_for("order 1 done")
-        edit(tmp_path)
-        place(app, 2)
-        worker.wait_for("order 2 sent")
-
-
-@pytest.mark.slow
-@pytest.mark.long
-def test_with_workers_one_that_has_had_its_requests_is_replaced():
-    """`--limit-max-requests` ends the process. Alone, nobody starts it again; with `--workers 2` uvicorn starts another worker."""
-    alone = (*PYTHON, "uvicorn", TARGET, "--port", "0", "--limit-max-requests", "1")
-    with start(alone) as server:
-        client.get(f"{server.url}/openapi.json")
-        assert server.wait() == 0
-    with serve(TARGET, "--workers", "2", "--limit-max-requests", "1") as server:
-        client.get(f"{server.url}/openapi.json")
-        server.wait_for("Application startup complete", nth=3, timeout=60)
-        assert client.get(f"{server.url}/openapi.json").status_code == 200
-
-
-@pytest.mark.slow
-@pytest.mark.long
-def test_a_killed_worker_is_replaced_and_a_killed_child_of_reload_is_not(
-    tmp_path: Path,
-):
-    """The process that answers is killed, as it is when memory is short. With `--workers 2` uvicorn starts another. With `--reload` nobody does: uvicorn goes on, the container stays up, and nobody answers until a file is changed."""
-    with serve(TARGET, "--workers", "2") as server:
-        client.post(f"{server.url}/async-def/60")
-        kill_the_worker(server, tmp_path)
-        server.wait_for("Application startup complete", nth=3)
-        assert client.get(f"{server.url}/openapi.json").status_code == 200
-    with reload_of(tmp_path) as server:
-        client.post(f"{server.url}/async-def/60")
-        os.kill(worker_of(server), SIGKILL)
-        with pytest.raises(httpx.ReadTimeout):
-            client.get(f"{server.url}/openapi.json", timeout=5)
-        assert server.process.poll() is None
-        change_the_file(server, tmp_path)
-        server.wait_for("Application startup complete", nth=2)
 
 
 @pytest.mark.slow

@@ -57,11 +57,11 @@ BROKEN = {
         "there is no fence timelines: did you mean timeline?",
     ),
     "a heading": (
-        "choosing.md",
-        "durable-on-one-machine.md#several-steps-dbos",
-        "durable-on-one-machine.md#several-steps-dbo",
-        "no heading or proof #several-steps-dbo in docs/durable-on-one-machine.md: "
-        "did you mean several-steps-dbos?",
+        "jobs-table-in-production.md",
+        "durable-on-one-machine.md#several-workers",
+        "durable-on-one-machine.md#several-worker",
+        "no heading or proof #several-worker in docs/durable-on-one-machine.md: "
+        "did you mean several-workers?",
     ),
     "a page": (
         "arq.md",
