@@ -44,7 +44,7 @@ _NAMED = re.compile(r"(?:\S+: )?((?:\w+\.)*[A-Z]\w+)(?:: |$)")
 """A line with the class of an exception or of a warning."""
 
 _STARTED = "Application startup complete"
-_ADDRESS = r"(?:running on|Serving on|Listening at:) (http://[\w.]+:\d+)"
+_ADDRESS = r"(?:[Rr]unning on|Serving on|Listening at:) (http://[\w.]+:\d+)"
 
 
 FAILURES = r"Traceback|ERROR|CRITICAL"

@@ -259,7 +259,7 @@ async def reserve_many(order_id: int) -> None:
 @pytest.mark.slow
 def test_chains_of_steps_as_workflows_of_their_own_go_on_side_by_side(tmp_path: Path):
     """Each such function as a workflow of its own, begun with `DBOS.start_workflow_async(…)`: after the kill each goes on behind its own last step, and the order of the two does not matter."""
-    changes = {TWO_STEPS: AS_WORKFLOWS, "else 0.05": "else 1"}
+    changes = {TWO_STEPS: AS_WORKFLOWS, "else 0.05": "else 3"}
     env = changed({"DATABASE": str(tmp_path / "db")}, tmp_path, WORKFLOWS, changes)
     with serve("changed:app", env=env) as server:
         client.post(f"{server.url}/orders/7/tea")

@@ -100,7 +100,8 @@ def test_what_waits_is_not_queued_twice(tmp_path: Path):
 def test_a_dead_workers_user_waits_for_the_lease(tmp_path: Path):
     """The server is killed while it builds a report. The user's reports go on when the lease is over, here four seconds, and each is built."""
     env = settings_of(PER_USER, tmp_path) | {"LEASE": "4"}
-    with serve(PER_USER, env=env) as first:
+    slow = changed(env, tmp_path, PER_USER, {"time.sleep(0.2)": "time.sleep(60)"})
+    with serve("changed:app", env=slow) as first:
         for year in (2025, 2026):
             post(first, f"/users/1/reports/{year}")
         begun = first.wait_for("user 1 2025 started")

@@ -118,7 +118,6 @@ class Cell:
         """Raise `AssertionError` with the page's line if something else becomes of the work."""
         with how.start(folder) if how.needs_folder else how.start() as server:
             server.expect("CancelledError|graceful shutdown exceeded|was sent SIGKILL")
-            server.wait_for("Application startup complete")
             seconds = how.seconds if self.text == "done" else 30  # not by a hair
             client.post(f"{server.url}/{self.column}/{seconds}")
             worker_of(server)

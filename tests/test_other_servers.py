@@ -1,0 +1,89 @@
+"""The statements of docs/other-servers.md; its table is tested cell by cell."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from signal import SIGINT
+
+import pytest
+from hypercorn.config import Config
+
+from runner import Server, client
+from runner.process import PYTHON, free_port, start, wait_until_it_listens
+from tests.copying import changed
+from tests.terminal import positions
+from tests.what_is_left import TARGET, Cell, Row, cells, end_it
+
+WAITS = "examples.other_servers.wait_for_tasks:app"
+
+
+@contextmanager
+def hypercorn(*options: str) -> Iterator[Server]:
+    address = f"127.0.0.1:{free_port()}"
+    with start((*PYTHON, "hypercorn", "--bind", address, *options, TARGET)) as server:
+        wait_until_it_listens(server.url)
+        yield server
+
+
+@contextmanager
+def granian(
+    *options: str, target: str = TARGET, env: dict[str, str] | None = None
+) -> Iterator[Server]:
+    command = (*PYTHON, "granian", "--interface", "asgi", "--port", str(free_port()))
+    with start((*command, *options, target), env=env) as server:
+        wait_until_it_listens(server.url)
+        yield server
+
+
+def press_ctrl_c(server: Server, _: Path) -> None:
+    server.process.send_signal(SIGINT)
+    server.wait()
+
+
+ROWS = {
+    "Hypercorn, `SIGTERM`": Row(hypercorn, end_it),
+    "Hypercorn with `--graceful-timeout 1`, `SIGTERM`": Row(
+        partial(hypercorn, "--graceful-timeout", "1"), end_it, 4
+    ),
+    "Granian, `SIGTERM`": Row(granian, end_it),
+    "Granian, `SIGINT`, which is `Ctrl+C`": Row(granian, press_ctrl_c),
+    "Granian with `--workers-kill-timeout 1`, `SIGTERM`": Row(
+        partial(granian, "--workers-kill-timeout", "1"), end_it
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", cells("other-servers"), ids=str)
+def test_each_cell_of_the_table(cell: Cell, tmp_path: Path):
+    """Each cell of the table: a server of its own, the work begun, the signal sent, and what was printed until the process had ended."""
+    cell.check(ROWS[cell.row], tmp_path)
+
+
+def test_hypercorn_has_a_limit_of_three_seconds():
+    """`--graceful-timeout` is three seconds unless you say otherwise; then `async def` tasks are cancelled."""
+    assert Config().graceful_timeout == 3
+
+
+@pytest.mark.slow
+def test_a_lifespan_that_waits_keeps_the_tasks_under_granian():
+    """With this middleware and lifespan a `SIGTERM` waits for the task, as uvicorn does by itself."""
+    with granian(target=WAITS) as server:
+        client.post(f"{server.url}/reports/1")
+        server.wait_for("build_report: 1 started")
+        end_it(server, Path())
+        done, ended = positions(server, "build_report: 1 done", "lifespan: 0 are lost")
+    assert done < ended
+
+
+@pytest.mark.slow
+def test_at_the_limit_of_the_lifespan_the_task_is_lost_and_counted(tmp_path: Path):
+    """When the limit is over the server ends, and the log says how many tasks it took along."""
+    env = changed({}, tmp_path, WAITS, {"LIMIT = 20": "LIMIT = 0.5", "(2)": "(60)"})
+    with granian(target="changed:app", env=env) as server:
+        client.post(f"{server.url}/reports/1")
+        server.wait_for("build_report: 1 started")
+        end_it(server, Path())
+        server.wait_for("lifespan: 1 are lost")
+        assert "build_report: 1 done" not in server.transcript()
