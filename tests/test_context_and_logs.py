@@ -18,6 +18,7 @@ from runner.process import PATIENCE, ROOT, Line, free_port
 from tests.copying import changed
 from tests.load import post_at_once
 from tests.sentry import a_sentry
+from tests.terminal import positions
 
 
 @pytest.mark.parametrize("path", ["/async-endpoint", "/async-dependency"])
@@ -140,6 +141,36 @@ def test_each_task_has_a_span_of_its_own():
         request = server.wait_for("s POST /orders")
     assert task.text.endswith("context_and_logs.spans.send_receipt")
     assert_without_its_task(request, task)
+
+
+SLOW = {
+    "ConsoleSpanExporter, SimpleSpanProcessor\n": """(
+    BatchSpanProcessor, ConsoleSpanExporter, SimpleSpanProcessor
+)
+
+class Slow(ConsoleSpanExporter):
+    def export(self, spans):
+        time.sleep(2)
+        print("exporter: done")
+        return super().export(spans)
+
+""",
+    "ConsoleSpanExporter(f": "Slow(f",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("processor", ["Simple", "Batch"])
+def test_a_slow_exporter_holds_up_the_answer_unless_spans_are_sent_in_batches(
+    processor: str, tmp_path: Path
+):
+    """`SimpleSpanProcessor` sends each span where it ends, here on the event loop: with an exporter that takes two seconds the answer waits for it, and so does every other request. `BatchSpanProcessor` sends them from a thread of its own."""
+    target = "examples.context_and_logs.spans:app"
+    changes = SLOW | {"(SimpleSpan": f"({processor}Span"}
+    with serve("changed:app", env=changed({}, tmp_path, target, changes)) as server:
+        client.post(f"{server.url}/orders", timeout=60)
+        sent, answered = positions(server, "exporter: done", '"POST /orders HTTP')
+    assert (sent < answered) == (processor == "Simple")
 
 
 def test_the_span_of_a_task_belongs_to_the_trace_of_its_request():
