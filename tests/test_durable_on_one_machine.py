@@ -40,6 +40,13 @@ def place(server: Server, number: int, item: str = "tea") -> int:
     return answer.json()["job"]
 
 
+def slower(folder: Path, lease: int = 60) -> AbstractContextManager[Server]:
+    """A server whose slow jobs take five seconds."""
+    settings = {"DATABASE": str(folder / "db"), "LEASE": str(lease)}
+    env = changed(settings, folder, TARGET, {"sleep(1 if": "sleep(5 if"})
+    return serve("changed:app", env=env)
+
+
 def worker_process(folder: Path) -> AbstractContextManager[subprocess.Popen[str]]:
     """A worker without an app, on the same database."""
     file = ROOT / "examples/durable_on_one_machine/jobs_table.py"
@@ -116,10 +123,10 @@ def test_a_kill_between_commit_and_answer_leaves_the_job(start: Start, tmp_path:
 
 @pytest.mark.slow
 def test_a_clean_stop_finishes_the_job_and_leaves_the_rest_for_the_next_start(
-    start: Start,
+    start: Start, tmp_path: Path
 ):
     """`SIGTERM` lets the job that runs come to its end; the others wait for the next start, and none runs twice."""
-    with start() as server:
+    with slower(tmp_path) as server:
         place(server, 1, "slow")
         place(server, 2)
         server.wait_for("order 1 started")
@@ -134,14 +141,13 @@ def test_a_clean_stop_finishes_the_job_and_leaves_the_rest_for_the_next_start(
 
 
 @pytest.mark.slow
-def test_after_a_kill_the_next_worker_waits_for_the_lease(tmp_path: Path):
+def test_after_a_kill_the_next_worker_waits_for_the_lease(start: Start, tmp_path: Path):
     """The next worker takes the job of a killed one when its lease is over, not before."""
-    settings = {"DATABASE": str(tmp_path / "db"), "LEASE": "4"}
-    with serve(TARGET, env=settings) as server:
+    with slower(tmp_path, lease=4) as server:
         place(server, 1, "slow")
         claimed = server.wait_for("order 1 started")
         server.stop(signal.SIGKILL)
-    with serve(TARGET, env=settings) as server:
+    with start() as server:
         again = server.wait_for("order 1 started")
     assert again.time - claimed.time > 3
 
@@ -236,9 +242,9 @@ def test_a_lease_that_is_too_short_runs_a_job_twice(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_the_worker_can_be_a_process_of_its_own(start: Start, tmp_path: Path):
+def test_the_worker_can_be_a_process_of_its_own(tmp_path: Path):
     """Started with `python`, the same file is a worker without an app: it runs what the app has left. After `SIGTERM` it ends when its job is done."""
-    with start() as server:
+    with slower(tmp_path) as server:
         place(server, 1, "slow")
         place(server, 2)
         server.wait_for("order 1 started")

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from runner import Server, client, serve
+from tests.copying import changed
 from tests.orders import ask_until
 from tests.services import settings_of
 
@@ -47,8 +48,8 @@ def test_the_timer_runs_it_later_and_holds_up_nothing():
 def test_a_timer_can_be_cancelled_and_moved():
     """Of three reminders one is cancelled and never begins, and one is moved and begins once, at its new time. What does not wait any more is a `404`."""
     with serve(MEMORY) as server:
-        for order in (1, 2, 3):
-            plan(server, order, 1)
+        for order, seconds in ((1, 60), (2, 60), (3, 1)):
+            plan(server, order, seconds)
         assert cancel(server, 1) == 204
         asked = time.monotonic()
         plan(server, 2, 3)
@@ -137,10 +138,13 @@ def planned_while_sent(server: Server) -> int:
     return plan(server, 12, 600).status_code
 
 
-def test_what_a_killed_server_was_sending_is_sent_again(table: dict[str, str]):
+def test_what_a_killed_server_was_sending_is_sent_again(
+    table: dict[str, str], tmp_path: Path
+):
     """The server is killed while it sends a reminder: the next one sends it again when the lease is over, here four seconds."""
     table |= {"LEASE": "4"}
-    with serve(TABLE, env=table) as first:
+    slow = changed(table, tmp_path, TABLE, {"sleep(0.5)": "sleep(60)"})
+    with serve("changed:app", env=slow) as first:
         plan(first, 7, 0)
         begun = first.wait_for("remind: order 7 started")
         first.kill()
@@ -151,9 +155,9 @@ def test_what_a_killed_server_was_sending_is_sent_again(table: dict[str, str]):
 
 
 def test_planned_again_and_again_it_runs_once_at_the_last_time(table: dict[str, str]):
-    """Planned for the next second, then for ten minutes later, then for three seconds later, the reminder begins once, three seconds after that."""
+    """Planned for a minute later, then for ten, then for three seconds later, the reminder begins once, three seconds after that."""
     with serve(TABLE, env=table) as server:
-        for seconds in (1, 600, 3):
+        for seconds in (60, 600, 3):
             asked = time.monotonic()
             plan(server, 7, seconds)
         line = server.wait_for("remind: order 7 started")

@@ -123,7 +123,7 @@ def test_a_claim_without_a_time_leaves_the_row_running_for_ever(
 def test_a_killed_workers_job_is_late_and_then_taken_by_another(jobs: dict[str, str]):
     """The app is killed in the middle of a job. The next one takes the job when the lease is over, not before."""
     with serve(CLAIMS, env=jobs) as first:
-        place(first, 1, 1)
+        place(first, 1, 8)
         begun = first.wait_for("order-1 started")
         first.kill()
     with serve(CLAIMS, env=jobs) as second:
@@ -159,7 +159,7 @@ def test_a_worker_that_was_frozen_comes_too_late(jobs: dict[str, str]):
         ExitStack() as stopped,
     ):
         with other.frozen():
-            place(one, 1, 1)
+            place(one, 1, 8)
             one.wait_for("order-1 started")
             stopped.enter_context(one.frozen())
         other.wait_for("order-1 done")

@@ -17,6 +17,7 @@ from examples.listen_and_notify import mails
 from runner import Server, client, serve
 from runner.process import free_port
 from runner.proxy import proxy
+from tests.copying import changed
 from tests.orders import ask_until
 from tests.postgresql import Connection, at_port, connect, waits_for_a_lock
 from tests.services import (
@@ -287,9 +288,12 @@ def test_a_worker_that_fails_tries_again_in_a_second(settings: dict[str, str]):
     assert later.time - first.time > 1.5
 
 
-def test_a_clean_stop_waits_for_the_mail_that_is_sent(settings: dict[str, str]):
+def test_a_clean_stop_waits_for_the_mail_that_is_sent(
+    settings: dict[str, str], tmp_path: Path
+):
     """`SIGTERM` lets the mail come to its end, and wakes a worker that sleeps. What waits then is sent after the next start."""
-    with serve(MAILS, env=settings) as first:
+    slow = changed(settings, tmp_path, MAILS, {"sleep(0.5)": "sleep(5)"})
+    with serve("changed:app", env=slow) as first:
         for order in (1, 2):
             mail(first, order)
         first.wait_for("order 1 started")
@@ -304,9 +308,12 @@ def test_a_clean_stop_waits_for_the_mail_that_is_sent(settings: dict[str, str]):
         second.stop()
 
 
-def test_what_a_killed_worker_was_sending_is_sent_again(settings: dict[str, str]):
+def test_what_a_killed_worker_was_sending_is_sent_again(
+    settings: dict[str, str], tmp_path: Path
+):
     """The server is killed while it sends a mail. Its claim holds for a minute, here shortened by hand; then it is sent again, perhaps for the second time."""
-    with serve(MAILS, env=settings) as first:
+    slow = changed(settings, tmp_path, MAILS, {"sleep(0.5)": "sleep(60)"})
+    with serve("changed:app", env=slow) as first:
         mail(first, 1)
         first.wait_for("order 1 started")
         first.kill()

@@ -126,9 +126,10 @@ def test_a_report_that_fails_three_times_gives_way(tmp_path: Path):
 
 
 def test_a_lease_that_is_too_short_lets_two_run_at_once(tmp_path: Path):
-    """With a lease of 0.05 seconds, a report that takes 0.2 is built twice at the same time."""
-    env = settings_of(PER_USER, tmp_path) | {"LEASE": "0.05"}
-    with serve(PER_USER, env=env) as server:
+    """With a lease of 0.2 seconds, a report that takes five is built twice at the same time."""
+    env = settings_of(PER_USER, tmp_path) | {"LEASE": "0.2"}
+    env = changed(env, tmp_path, PER_USER, {"time.sleep(0.2)": "time.sleep(5)"})
+    with serve("changed:app", env=env) as server:
         post(server, "/users/1/reports/2026")
         ask_until(lambda: most_at_once(server)["1"], lambda most: most > 1, 30)
 
@@ -146,7 +147,8 @@ def test_a_lock_in_postgresql_lets_one_in_over_all_workers(tmp_path: Path):
 def test_the_lock_ends_with_its_process(tmp_path: Path):
     """The process that holds the lock is killed: the one that waits gets it, and no lease has to run out."""
     env = settings_of(LOCK, tmp_path)
-    with serve(LOCK, env=env) as first, serve(LOCK, env=env) as second:
+    slow = changed(env, tmp_path, LOCK, {"sleep(1)": "sleep(60)"})
+    with serve("changed:app", env=slow) as first, serve(LOCK, env=env) as second:
         post(first, "/users/1/reports")
         first.wait_for("user 1 started")
         post(second, "/users/1/reports")
@@ -220,18 +222,22 @@ def test_a_process_of_its_own_is_killed_at_the_limit():
         assert post(server, "/reports/2026").json()["total"] > 0
 
 
+PATIENT = {"LIMIT = 1.0": "LIMIT = 60.0"}
+
+
 def test_a_report_that_fails_is_a_500_and_not_too_slow(tmp_path: Path):
     """A report that raises is a `500`; only one that was killed at its limit is a `504`."""
     fails = {"    while year == 1984:": "    while year == int('no number'):"}
-    env = changed({}, tmp_path, KILLED, fails)
+    env = changed({}, tmp_path, KILLED, fails | PATIENT)
     with serve("changed:app", env=env) as server:
         assert post(server, "/reports/2026").status_code == 500
         server.wait_for("ValueError: invalid literal")
 
 
-def test_the_process_ends_when_the_server_is_killed():
+def test_the_process_ends_when_the_server_is_killed(tmp_path: Path):
     """The server is killed while a report hangs: its process ends too."""
-    with serve(KILLED) as server, ThreadPoolExecutor(1) as threads:
+    env = changed({}, tmp_path, KILLED, PATIENT)
+    with serve("changed:app", env=env) as server, ThreadPoolExecutor(1) as threads:
         waiting = threads.submit(post, server, "/reports/1984")
         server.wait_for("build_report: 1984 started")
         [process] = spawned(server)

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from runner import Server, client, new_client, serve
+from tests.copying import changed
 
 
 def states(client: httpx.Client, address: str) -> Iterator[dict[str, object]]:
@@ -159,9 +160,11 @@ def test_a_cancel_scope_ends_an_async_task_where_it_awaits():
         assert not any("Error" in line.text for line in server.lines)
 
 
-def test_a_flag_ends_a_def_task_at_its_next_step():
+def test_a_flag_ends_a_def_task_at_its_next_step(tmp_path: Path):
     """The flag ends a `def` task where it looks at it: before its next picture."""
-    with serve("examples.progress_and_results.cancel:app") as server:
+    target = "examples.progress_and_results.cancel:app"
+    env = changed({}, tmp_path, target, {"sleep(0.1)": "sleep(1)"})
+    with serve("changed:app", env=env) as server:
         line = cancelled(server, "albums")
     assert re.fullmatch(r"resize_album: cancelled before picture [1-9]", line)
 
