@@ -190,6 +190,19 @@ def test_a_killed_worker_is_replaced_and_its_tasks_are_lost():
 
 
 @pytest.mark.slow
+def test_a_worker_that_cannot_start_ends_the_first_process_too(tmp_path: Path):
+    """A worker whose lifespan fails is not started again and again: uvicorn says `failed to start, stopping the parent process`, and ends. Its exit code is 0, so that who restarts only what has failed does not."""
+    fails = {"    yield\n    print": "    raise ConnectionError\n    yield\n    print"}
+    env = changed({}, tmp_path, TARGET, fails) | {"PATH": os.environ["PATH"]}
+    command = (*PYTHON, "uvicorn", "changed:app", "--workers", "2", "--port", "0")
+    ended = subprocess.run(
+        command, env=env, capture_output=True, text=True, timeout=240
+    )
+    assert "failed to start, stopping the parent process." in ended.stderr
+    assert ended.returncode == 0
+
+
+@pytest.mark.slow
 def test_a_killed_child_of_reload_is_not_replaced(tmp_path: Path):
     """With `--reload` nobody starts the killed process again: uvicorn goes on, the container stays up, and nobody answers until a file is changed."""
     with with_reload(tmp_path) as server:
