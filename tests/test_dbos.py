@@ -105,7 +105,7 @@ async def take_over() -> list[str]:
 
 @pytest.mark.slow
 def test_what_stays_pending_can_be_listed_and_resumed(dbos: Start, tmp_path: Path):
-    """DBOS looks for what was interrupted once, when a process starts, under its own id and version. What stays `PENDING` after that is found with `DBOS.list_workflows(status="PENDING")`, and `DBOS.resume_workflow(…)` has it go on in any process."""
+    """DBOS looks for what was interrupted once, when a process starts, under its own id and version. What stays `PENDING` after that is found with `DBOS.list_workflows(status="PENDING")`, and `DBOS.resume_workflow(…)` has it go on in another process."""
     begin_and_be_killed(dbos)
     env = {"DATABASE": str(tmp_path / "db"), "EXECUTOR": "2"}
     with serve("changed:app", env=changed(env, tmp_path, WORKFLOWS, TAKEN_OVER)) as app:
@@ -156,10 +156,28 @@ def test_worker_concurrency_is_of_each_process_and_global_concurrency_of_all(
 
 @pytest.mark.slow
 def test_another_application_version_leaves_the_queue_of_the_old_one(dbos: Start):
-    """Version 2 runs its own jobs, and none of version 1. Without the setting the version is a hash of the code: each change of it leaves the old jobs behind, `PENDING`."""
+    """Version 2 runs its own jobs, and none of version 1."""
     begin_and_be_killed(dbos)
     with dbos(VERSION="2") as server:
         leaves_what_was_killed(server)
+
+
+@pytest.mark.slow
+def test_without_the_setting_each_change_of_a_workflow_is_another_version(
+    tmp_path: Path,
+):
+    """Without the setting the version is a hash of the workflows' code: each change of it leaves the old jobs behind, `PENDING`."""
+    skip_without(needs_of(WORKFLOWS))
+    unset = {'    "application_version": VERSION,\n': ""}
+    other = {"    await reserve(item, order_id)\n": "    print(order_id)\n"}
+    shared = {"DATABASE": str(tmp_path / "workflows.db")}
+    with serve("changed:app", env=changed(shared, tmp_path, WORKFLOWS, unset)) as old:
+        client.post(f"{old.url}/orders/7/slow")
+        old.wait_for("send_receipt: order 7 started")
+        old.stop(signal.SIGKILL)
+    env = changed(shared, tmp_path, WORKFLOWS, unset | other)
+    with serve("changed:app", env=env) as new:
+        leaves_what_was_killed(new)
 
 
 @pytest.mark.slow
@@ -220,7 +238,7 @@ CHAINS = """
 def test_side_by_side_single_steps_go_on_and_chains_of_steps_do_not(
     steps: str, mails: int, status: str, tmp_path: Path
 ):
-    """After a kill a workflow goes on behind an `asyncio.gather` of two steps. The steps of two functions in a `gather`, each with several, come in another order than before the kill: `DBOSUnexpectedStepError`, and the workflow is `ERROR`. So run such functions one after another."""
+    """After a kill a workflow goes on after an `asyncio.gather` of two steps as it should. The steps of two functions in a `gather`, each with several, come in another order than before the kill: `DBOSUnexpectedStepError`, and the workflow is `ERROR`. Run such functions one after another, or as workflows of their own."""
     changes = {TWO_STEPS: steps, "else 0.05": "else 1", "(8 if": "(4 if"}
     env = changed({"DATABASE": str(tmp_path / "db")}, tmp_path, WORKFLOWS, changes)
     with serve("changed:app", env=env) as server:
@@ -259,7 +277,7 @@ async def reserve_many(order_id: int) -> None:
 
 @pytest.mark.slow
 def test_chains_of_steps_as_workflows_of_their_own_go_on_side_by_side(tmp_path: Path):
-    """Each such function as a workflow of its own, begun with `DBOS.start_workflow_async(…)`: after the kill each goes on behind its own last step, and the order of the two does not matter."""
+    """Each such function as a workflow of its own, begun with `DBOS.start_workflow_async(…)`: after the kill each goes on after its own last step, and the order of the two does not matter."""
     changes = {TWO_STEPS: AS_WORKFLOWS, "else 0.05": "else 3"}
     env = changed({"DATABASE": str(tmp_path / "db")}, tmp_path, WORKFLOWS, changes)
     with serve("changed:app", env=env) as server:

@@ -73,17 +73,19 @@ def test_a_lifespan_that_waits_keeps_the_tasks_under_granian():
         client.post(f"{server.url}/reports/1")
         server.wait_for("build_report: 1 started")
         end_it(server, Path())
-        done, ended = positions(server, "build_report: 1 done", "lifespan: 0 are lost")
+        done, ended = positions(
+            server, "build_report: 1 done", "lifespan: 0 requests still open"
+        )
     assert done < ended
 
 
 @pytest.mark.slow
 def test_at_the_limit_of_the_lifespan_the_task_is_lost_and_counted(tmp_path: Path):
-    """When the limit is over the server ends, and the log says how many tasks it took along."""
+    """When the limit is over the server ends, the task is lost, and the log says how many requests were still open."""
     env = changed({}, tmp_path, WAITS, {"LIMIT = 20": "LIMIT = 0.5", "(2)": "(60)"})
     with granian(target="changed:app", env=env) as server:
         client.post(f"{server.url}/reports/1")
         server.wait_for("build_report: 1 started")
         end_it(server, Path())
-        server.wait_for("lifespan: 1 are lost")
+        server.wait_for("lifespan: 1 requests still open")
         assert "build_report: 1 done" not in server.transcript()

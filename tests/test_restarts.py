@@ -90,7 +90,7 @@ def test_in_a_test_there_is_nobody_to_tell():
 
 
 def test_the_port_is_closed_while_tasks_still_run():
-    """After `SIGTERM` the port is closed at once, while the task still runs: whoever connects then is refused."""
+    """After `SIGTERM` a single process closes its port while the task still runs: who connects then is refused."""
     with serve(TARGET) as server:
         client.post(f"{server.url}/async-def/30")
         server.wait_for("work: started")

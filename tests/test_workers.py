@@ -13,6 +13,7 @@ from signal import SIGHUP, SIGKILL, SIGTERM, SIGTTIN, SIGTTOU
 
 import httpx
 import pytest
+from uvicorn import Config
 
 from runner import Server, client, new_client, serve
 from runner.needs import NEEDS, start_worker
@@ -75,21 +76,22 @@ def test_reload_waits_for_the_task_and_nobody_answers_meanwhile(tmp_path: Path):
             answer = client.get(f"{server.url}/openapi.json", timeout=60)
             changed.result()
         server.wait_for("GET /openapi.json")
-        waits, done, started, answered = positions(
+        waits, done, ended, answered = positions(
             server,
             "Waiting for background tasks to complete. (CTRL+C to force quit)",
             "work: done",
-            "Started server process",
+            "Finished server process",
             "GET /openapi.json",
         )
+        started = server.wait_for("Started server process", nth=2)
     assert answer.status_code == 200
-    assert waits < done < answered
-    assert started < done
+    assert waits < done < ended < answered
+    assert server.lines.index(started) > ended
 
 
 @pytest.mark.slow
 def test_with_a_limit_a_reload_cancels_the_tasks(tmp_path: Path):
-    """With `--timeout-graceful-shutdown 1` the old server cancels the task after a second, and the new one starts."""
+    """With `--timeout-graceful-shutdown 1` the old server cancels an `async def` task after a second, and the new one starts."""
     with with_reload(tmp_path, "--timeout-graceful-shutdown", "1") as server:
         server.expect("timeout graceful shutdown exceeded")
         client.post(f"{server.url}/async-def/60")
@@ -165,7 +167,7 @@ def test_rq_runs_the_new_code_without_a_restart(tmp_path: Path):
 @pytest.mark.slow
 @pytest.mark.long
 def test_with_workers_one_that_has_had_its_requests_is_replaced():
-    """`--limit-max-requests` ends the process. Alone, nobody starts it again; with `--workers 2` uvicorn starts another worker."""
+    """`--limit-max-requests` ends the process. Without `--workers` nobody starts it again; with `--workers 2` uvicorn starts another worker."""
     alone = (*PYTHON, "uvicorn", TARGET, "--port", "0", "--limit-max-requests", "1")
     with start(alone) as server:
         client.get(f"{server.url}/openapi.json")
@@ -179,7 +181,7 @@ def test_with_workers_one_that_has_had_its_requests_is_replaced():
 @pytest.mark.slow
 @pytest.mark.long
 def test_a_killed_worker_is_replaced_and_its_tasks_are_lost():
-    """The worker is killed, as it is when memory is short: uvicorn says `Child process died` and starts another. The tasks of that worker are lost, those of the others go on."""
+    """The worker is killed, as it is when memory is short: uvicorn says `Child process died` and starts another. The tasks of that worker are lost."""
     with two_workers() as server:
         client.post(f"{server.url}/async-def/60")
         os.kill(worker_of(server), SIGKILL)
@@ -191,7 +193,7 @@ def test_a_killed_worker_is_replaced_and_its_tasks_are_lost():
 
 @pytest.mark.slow
 def test_a_worker_that_cannot_start_ends_the_first_process_too(tmp_path: Path):
-    """A worker whose lifespan fails is not started again and again: uvicorn says `failed to start, stopping the parent process`, and ends. Its exit code is 0, so that who restarts only what has failed does not."""
+    """A worker whose lifespan fails is not started again and again: uvicorn says `failed to start, stopping the parent process`, and ends. It exits with 0, so what is restarted only on failure is not."""
     fails = {"    yield\n    print": "    raise ConnectionError\n    yield\n    print"}
     env = changed({}, tmp_path, TARGET, fails) | {"PATH": os.environ["PATH"]}
     command = (*PYTHON, "uvicorn", "changed:app", "--workers", "2", "--port", "0")
@@ -230,7 +232,7 @@ def test_sighup_replaces_one_worker_after_the_other_by_the_new_code(tmp_path: Pa
 
 @pytest.mark.slow
 def test_while_an_old_worker_has_tasks_the_first_process_does_nothing_else():
-    """It waits for the tasks of the old worker, without a limit of its own, and does nothing else meanwhile: a `SIGTERM` waits as well, and a worker that dies is not replaced."""
+    """It waits for the tasks of the old worker, without a limit of its own, and hears nothing else meanwhile: a `SIGTERM` waits as well."""
     with two_workers() as server:
         with new_client() as kept:
             for _ in range(2):
@@ -246,7 +248,8 @@ def test_while_an_old_worker_has_tasks_the_first_process_does_nothing_else():
 
 @pytest.mark.slow
 def test_a_worker_that_starts_too_slowly_ends_the_restart(tmp_path: Path):
-    """A new worker that is not ready within `--timeout-worker-healthcheck`, five seconds by default, is killed, `was not ready in time`, and the old ones stay, with the old code. An app that loads a model at its start wants more."""
+    """A new worker that is not ready within `--timeout-worker-healthcheck`, five seconds by default, is killed, `was not ready in time`, and the old ones stay. An app that loads a model at its start wants more."""
+    assert Config(TARGET).timeout_worker_healthcheck == 5
     slow = {"    yield\n": "    await asyncio.sleep(START)\n    yield\n"}
     slow["held: set"] = 'START = float(os.environ["START"])\nheld: set'
     env = changed({"START": "3"}, tmp_path, TARGET, slow)
@@ -271,7 +274,7 @@ def test_without_workers_sighup_ends_the_process_and_its_tasks():
 
 @pytest.mark.slow
 def test_ttin_starts_a_worker_and_ttou_ends_the_youngest():
-    """`kill -TTIN` starts one more worker, `kill -TTOU` ends the one that was started last, which waits for its tasks."""
+    """`kill -TTIN` starts one more worker, `kill -TTOU` ends the one that was started last."""
     with two_workers() as server:
         server.process.send_signal(SIGTTIN)
         server.wait_for(READY, nth=3)

@@ -1,4 +1,4 @@
-"""DBOS keeps workflows in SQLite: after a crash each goes on behind its last finished step."""
+"""DBOS keeps workflows in SQLite: after a crash each goes on after its last finished step."""
 
 import asyncio
 import os

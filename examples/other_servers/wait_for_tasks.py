@@ -32,7 +32,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     if running:
         _, late = await asyncio.wait(running, timeout=LIMIT)
-        print(f"lifespan: {len(late)} are lost")
+        print(f"lifespan: {len(late)} requests still open")
 
 
 app = FastAPI(lifespan=lifespan)
