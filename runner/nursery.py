@@ -201,9 +201,11 @@ class _Nursery:
             self._input.sendall(words)
 
 
-def _start(orders: socket.socket, *listeners: socket.socket) -> subprocess.Popen[bytes]:
+def _start(
+    orders: socket.socket, listener: socket.socket | None = None
+) -> subprocess.Popen[bytes]:
     """Start a nursery with this input, which may have a socket where others are asked for."""
-    numbers = [listener.fileno() for listener in listeners]
+    numbers = [listener.fileno()] if listener else []
     return subprocess.Popen(
         [sys.executable, __file__, *map(str, numbers)],
         stdin=orders.fileno(),
@@ -224,16 +226,18 @@ def _nursery(_owner: int) -> _Nursery:
 def main() -> None:
     """Be the nursery, or in a forked process what was ordered."""
     path = sys.path[1:]  # without this file's folder
+    own = socket.socket(fileno=os.dup(0))
     gc.disable()  # a fifth of the time
     for module in _IMPORTED:
         importlib.import_module(module)
     ThreadPoolExecutor._counter = count().__next__  # type: ignore[attr-defined] # DBOS has one
     gc.enable()
     gc.collect()  # once, or each forked process would look through it all
-    own = socket.socket(fileno=os.dup(0))
-    orders: socket.socket | None = own
-    for number in sys.argv[1:]:
-        orders = _forked_for_each(socket.socket(fileno=int(number)), own)
+    orders = (
+        _forked_for_each(socket.socket(fileno=int(sys.argv[1])), own)
+        if sys.argv[1:]
+        else own
+    )
     if orders and (order := _follow_orders(orders)):
         _become(order, path)
 

@@ -103,6 +103,7 @@ async def _delete_queues(url: str) -> None:
         for queue in ("receipts", "reminders", "parcels"):  # of Taskiq
             for kind in ("", ".delay", ".dead"):
                 await channel.queue_delete(queue + kind)
+        await channel.queue_delete("paid")  # of the consumer in the app
         for kind in ("", ".DQ", ".XQ"):  # of Dramatiq
             await channel.queue_delete("default" + kind)
 

@@ -11,7 +11,6 @@ from operator import attrgetter
 from pathlib import Path
 
 import pytest
-from dbos import DBOS
 
 from bench.trial import Receipts
 from runner import Server, client, serve
@@ -34,6 +33,12 @@ def dbos(tmp_path: Path) -> Start:
         return serve(WORKFLOWS, env={"DATABASE": str(tmp_path / "db"), **more})
 
     return start
+
+
+def copied(folder: Path, changes: dict[str, str]) -> dict[str, str]:
+    """A copy with these changes, the module `changed`; the settings for it, on this test's database."""
+    skip_without(needs_of(WORKFLOWS))
+    return changed({"DATABASE": str(folder / "db")}, folder, WORKFLOWS, changes)
 
 
 def until(server: Server, number: int, status: str) -> dict[str, object]:
@@ -107,8 +112,8 @@ async def take_over() -> list[str]:
 def test_what_stays_pending_can_be_listed_and_resumed(dbos: Start, tmp_path: Path):
     """DBOS looks for what was interrupted once, when a process starts, under its own id and version. What stays `PENDING` after that is found with `DBOS.list_workflows(status="PENDING")`, and `DBOS.resume_workflow(…)` has it go on in another process."""
     begin_and_be_killed(dbos)
-    env = {"DATABASE": str(tmp_path / "db"), "EXECUTOR": "2"}
-    with serve("changed:app", env=changed(env, tmp_path, WORKFLOWS, TAKEN_OVER)) as app:
+    env = copied(tmp_path, TAKEN_OVER) | {"EXECUTOR": "2"}
+    with serve("changed:app", env=env) as app:
         leaves_what_was_killed(app)
         assert client.post(f"{app.url}/take-over").json() == ["order-7"]
         app.wait_for("send_receipt: order 7 done")
@@ -135,9 +140,7 @@ def test_worker_concurrency_is_of_each_process_and_global_concurrency_of_all(
 ):
     """`worker_concurrency=1` is one workflow at a time in each process: two processes run two. `global_concurrency=1` is one in all of them."""
     changes = {"worker_concurrency=10": limit, "8 if": f"{8 if at_once else 1} if"}
-    skip_without(needs_of(WORKFLOWS))
-    shared = {"DATABASE": str(tmp_path / "workflows.db")}
-    env = changed(shared, tmp_path, WORKFLOWS, changes)
+    env = copied(tmp_path, changes)
     with (
         serve("changed:app", env=env) as first,
         serve("changed:app", env=env | {"EXECUTOR": "2"}) as second,
@@ -167,16 +170,13 @@ def test_without_the_setting_each_change_of_a_workflow_is_another_version(
     tmp_path: Path,
 ):
     """Without the setting the version is a hash of the workflows' code: each change of it leaves the old jobs behind, `PENDING`."""
-    skip_without(needs_of(WORKFLOWS))
     unset = {'    "application_version": VERSION,\n': ""}
     other = {"    await reserve(item, order_id)\n": "    print(order_id)\n"}
-    shared = {"DATABASE": str(tmp_path / "workflows.db")}
-    with serve("changed:app", env=changed(shared, tmp_path, WORKFLOWS, unset)) as old:
+    with serve("changed:app", env=copied(tmp_path, unset)) as old:
         client.post(f"{old.url}/orders/7/slow")
         old.wait_for("send_receipt: order 7 started")
         old.stop(signal.SIGKILL)
-    env = changed(shared, tmp_path, WORKFLOWS, unset | other)
-    with serve("changed:app", env=env) as new:
+    with serve("changed:app", env=copied(tmp_path, unset | other)) as new:
         leaves_what_was_killed(new)
 
 
@@ -240,7 +240,7 @@ def test_side_by_side_single_steps_go_on_and_chains_of_steps_do_not(
 ):
     """After a kill a workflow goes on after an `asyncio.gather` of two steps as it should. The steps of two functions in a `gather`, each with several, come in another order than before the kill: `DBOSUnexpectedStepError`, and the workflow is `ERROR`. Run such functions one after another, or as workflows of their own."""
     changes = {TWO_STEPS: steps, "else 0.05": "else 1", "(8 if": "(4 if"}
-    env = changed({"DATABASE": str(tmp_path / "db")}, tmp_path, WORKFLOWS, changes)
+    env = copied(tmp_path, changes)
     with serve("changed:app", env=env) as server:
         client.post(f"{server.url}/orders/7/slow")
         server.wait_for("send_receipt: order 7 started", nth=mails)
@@ -279,7 +279,7 @@ async def reserve_many(order_id: int) -> None:
 def test_chains_of_steps_as_workflows_of_their_own_go_on_side_by_side(tmp_path: Path):
     """Each such function as a workflow of its own, begun with `DBOS.start_workflow_async(…)`: after the kill each goes on after its own last step, and the order of the two does not matter."""
     changes = {TWO_STEPS: AS_WORKFLOWS, "else 0.05": "else 3"}
-    env = changed({"DATABASE": str(tmp_path / "db")}, tmp_path, WORKFLOWS, changes)
+    env = copied(tmp_path, changes)
     with serve("changed:app", env=env) as server:
         client.post(f"{server.url}/orders/7/tea")
         server.wait_for("send_receipt: order 7 started", nth=2)
@@ -303,10 +303,12 @@ def test_a_workflow_that_kills_its_process_is_begun_again_a_hundred_times(
     tmp_path: Path,
 ):
     """A workflow that takes its process with it, as one that needs too much memory does, is begun again at the next start: a hundred times, and then it is `MAX_RECOVERY_ATTEMPTS_EXCEEDED`. `@DBOS.workflow(max_recovery_attempts=2)` has it begun again twice."""
+    from dbos import DBOS  # takes a second to import
+
     parameters = inspect.signature(DBOS.workflow).parameters
     assert parameters["max_recovery_attempts"].default == 100
     few = {"@DBOS.workflow()": "@DBOS.workflow(max_recovery_attempts=2)"}
-    env = changed({"DATABASE": str(tmp_path / "db")}, tmp_path, WORKFLOWS, DEADLY | few)
+    env = copied(tmp_path, DEADLY | few)
     with serve("changed:app", env=env) as server:
         client.post(f"{server.url}/orders/7/deadly")
         server.wait()
@@ -338,7 +340,7 @@ def compute(order_id: int) -> None:
 @DBOS.workflow()""",
         "import asyncio\n": "import asyncio\nimport time\n",
     }
-    env = changed({"DATABASE": str(tmp_path / "db")}, tmp_path, WORKFLOWS, changes)
+    env = copied(tmp_path, changes)
     with serve("changed:app", env=env) as server:
         client.post(f"{server.url}/orders/7/tea")
         server.wait_for("compute: order 7 started")

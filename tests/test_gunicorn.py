@@ -21,8 +21,8 @@ from tests.what_is_left import (
     Row,
     ask_gunicorn_once_more,
     cells,
-    end_it,
     gunicorn,
+    signals,
     what_became_of_it,
     worker_of,
 )
@@ -33,9 +33,9 @@ LIMIT = {'"timeout_graceful_shutdown": 20': '"timeout_graceful_shutdown": 1'}
 
 
 ROWS = {
-    "`SIGTERM`": Row(gunicorn, end_it),
+    "`SIGTERM`": Row(gunicorn, signals(SIGTERM)),
     "`--graceful-timeout 1`, `SIGTERM`": Row(
-        partial(gunicorn, "--graceful-timeout", "1"), end_it
+        partial(gunicorn, "--graceful-timeout", "1"), signals(SIGTERM)
     ),
     "`--max-requests 2`, and the second request": Row(
         partial(gunicorn, "--max-requests", "2"), ask_gunicorn_once_more

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from signal import SIGINT
+from signal import SIGINT, SIGTERM
 
 import pytest
 from hypercorn.config import Config
@@ -13,7 +13,7 @@ from runner import Server, client
 from runner.process import PYTHON, free_port, start, wait_until_it_listens
 from tests.copying import changed
 from tests.terminal import positions
-from tests.what_is_left import TARGET, Cell, Row, cells, end_it
+from tests.what_is_left import TARGET, Cell, Row, cells, signals
 
 WAITS = "examples.other_servers.wait_for_tasks:app"
 
@@ -36,20 +36,15 @@ def granian(
         yield server
 
 
-def press_ctrl_c(server: Server, _: Path) -> None:
-    server.process.send_signal(SIGINT)
-    server.wait()
-
-
 ROWS = {
-    "Hypercorn, `SIGTERM`": Row(hypercorn, end_it),
+    "Hypercorn, `SIGTERM`": Row(hypercorn, signals(SIGTERM)),
     "Hypercorn with `--graceful-timeout 1`, `SIGTERM`": Row(
-        partial(hypercorn, "--graceful-timeout", "1"), end_it, 4
+        partial(hypercorn, "--graceful-timeout", "1"), signals(SIGTERM), 4
     ),
-    "Granian, `SIGTERM`": Row(granian, end_it),
-    "Granian, `SIGINT`, which is `Ctrl+C`": Row(granian, press_ctrl_c),
+    "Granian, `SIGTERM`": Row(granian, signals(SIGTERM)),
+    "Granian, `SIGINT`, which is `Ctrl+C`": Row(granian, signals(SIGINT)),
     "Granian with `--workers-kill-timeout 1`, `SIGTERM`": Row(
-        partial(granian, "--workers-kill-timeout", "1"), end_it
+        partial(granian, "--workers-kill-timeout", "1"), signals(SIGTERM)
     ),
 }
 
@@ -72,7 +67,7 @@ def test_a_lifespan_that_waits_keeps_the_tasks_under_granian():
     with granian(target=WAITS) as server:
         client.post(f"{server.url}/reports/1")
         server.wait_for("build_report: 1 started")
-        end_it(server, Path())
+        server.stop()
         done, ended = positions(
             server, "build_report: 1 done", "lifespan: 0 requests still open"
         )
@@ -86,6 +81,6 @@ def test_at_the_limit_of_the_lifespan_the_task_is_lost_and_counted(tmp_path: Pat
     with granian(target="changed:app", env=env) as server:
         client.post(f"{server.url}/reports/1")
         server.wait_for("build_report: 1 started")
-        end_it(server, Path())
+        server.stop()
         server.wait_for("lifespan: 1 requests still open")
         assert "build_report: 1 done" not in server.transcript()

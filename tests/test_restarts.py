@@ -3,7 +3,6 @@
 import os
 import socket
 import sys
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from signal import SIGINT, SIGKILL, SIGTERM, Signals
@@ -21,25 +20,12 @@ from tests.what_is_left import (
     Cell,
     Row,
     cells,
+    signals,
     uvicorn,
     what_became_of_it,
 )
 
 TARGET = "examples.restarts.what_is_left:app"
-HALTED = "Shutting down|Waiting for application shutdown"
-
-
-def signals(*numbers: Signals) -> Callable[[Server, Path], None]:
-    """Send the first, the others when it has been noticed; wait for the end."""
-
-    def stop(server: Server, _: Path) -> None:
-        server.process.send_signal(numbers[0])
-        for number in numbers[1:]:
-            server.wait_for(HALTED)
-            server.process.send_signal(number)
-        server.wait()
-
-    return stop
 
 
 def ask_once_more(server: Server, _: Path) -> None:

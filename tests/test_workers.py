@@ -28,8 +28,8 @@ from tests.what_is_left import (
     Row,
     cells,
     change_the_file,
-    end_it,
     on_a_copy,
+    signals,
     two_workers,
     uvicorn,
     what_became_of_it,
@@ -50,7 +50,9 @@ def restart_each(server: Server, _: Path) -> None:
 
 
 ROWS = {
-    "`--workers 2`, `SIGTERM` to the first process": Row(two_workers, end_it, 1),
+    "`--workers 2`, `SIGTERM` to the first process": Row(
+        two_workers, signals(SIGTERM), 1
+    ),
     "`--workers 2`, `SIGHUP` to the first process": Row(two_workers, restart_each, 1),
     "`--reload`, and a file is changed": Row(
         with_reload, change_the_file, 2, needs_folder=True
@@ -172,9 +174,9 @@ def test_with_workers_one_that_has_had_its_requests_is_replaced():
     with start(alone) as server:
         client.get(f"{server.url}/openapi.json")
         assert server.wait() == 0
-    with serve(TARGET, "--workers", "2", "--limit-max-requests", "1") as server:
+    with two_workers("--limit-max-requests", "1") as server:
         client.get(f"{server.url}/openapi.json")
-        server.wait_for("Application startup complete", nth=3, timeout=60)
+        server.wait_for(READY, nth=3, timeout=60)
         assert client.get(f"{server.url}/openapi.json").status_code == 200
 
 

@@ -3,7 +3,6 @@
 Tables of it stand on several pages, with a row for each way.
 """
 
-import os
 import re
 import shutil
 import sys
@@ -12,12 +11,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import Signals
 
 from runner import Server, client, serve
 from runner.process import ROOT, free_port, start
 from tests.copying import save_until
 
+_HALTED = "Shutting down|Waiting for application shutdown"
 TARGET = "examples.restarts.what_is_left:app"
 _COLUMNS = {
     "`def` task": "def",
@@ -59,19 +59,17 @@ def change_the_file(server: Server, folder: Path) -> None:
     server.wait_for("Application startup complete", nth=2)
 
 
-def kill_the_worker(server: Server, _: Path) -> None:
-    """Kill the worker at work, and wait for the one that takes its place.
+def signals(*numbers: Signals) -> Callable[[Server, Path], None]:
+    """Send the first, the others when it has been noticed; wait for the end."""
 
-    If it is killed while uvicorn waits for its answer, uvicorn waits to the end, 20 seconds.
-    """
-    os.kill(worker_of(server), SIGKILL)
-    server.wait_for("Started server process", nth=3, timeout=60)
+    def stop(server: Server, _: Path) -> None:
+        server.process.send_signal(numbers[0])
+        for number in numbers[1:]:
+            server.wait_for(_HALTED)
+            server.process.send_signal(number)
+        server.wait()
 
-
-def end_it(server: Server, _: Path) -> None:
-    """Send `SIGTERM`, and wait for the end."""
-    server.process.send_signal(SIGTERM)
-    server.wait()
+    return stop
 
 
 def ask_gunicorn_once_more(server: Server, _: Path) -> None:

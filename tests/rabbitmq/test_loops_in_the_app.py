@@ -204,17 +204,10 @@ async def publish(url: str, *orders: str) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_waits(request: pytest.FixtureRequest) -> None:
+def nothing_waits(request: pytest.FixtureRequest, tmp_path: Path) -> None:
     """What the test before has not acknowledged is gone."""
     if "rabbitmq" in request.fixturenames:
-        service = request.getfixturevalue("rabbitmq")
-        in_a_thread(delete_queue(rabbitmq_url(service))).result()
-
-
-async def delete_queue(url: str) -> None:
-    async with await aio_pika.connect(url) as connection:
-        channel = await connection.channel()
-        await channel.queue_delete("paid")
+        settings_of(CONSUMER, tmp_path)
 
 
 def send(rabbitmq: Service, *orders: str) -> None:
